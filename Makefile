@@ -1,0 +1,52 @@
+# Two commands for users: `make report` measures this machine, `make test` checks everything that CI checks.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help report test lint unit schema clean
+
+# The first Python that runs and is new enough; `make PYTHON=/path/to/python` overrides it.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+SUITE ?= standard
+OUT ?= reports/latest
+RUN_FLAGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+help:  ## Show this list.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+report: $(VENV)/installed  ## Measure and predict attention on this machine; write reports/latest/report.html.
+	$(BIN)/sparq-perf run --suite $(SUITE) --out $(OUT) $(RUN_FLAGS)
+
+test: lint unit  ## Everything that CI checks.
+
+lint: $(VENV)/installed-test  ## Style, types and the direction of imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/installed-test  ## The tests alone.
+	$(BIN)/python -m pytest
+
+schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
+	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json
+
+clean:  ## Remove the virtual environment and what tools left behind.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find profiles roofline kernels sparq_perf tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "sparq-perf needs Python 3.11 or newer: none was found" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing sparq-perf (torch, triton and the rest: some minutes the first time)"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) --editable '.[test]'
+	@touch $@

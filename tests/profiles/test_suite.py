@@ -1,0 +1,134 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparq_profiles import AttentionShape, ConfigError, ProfileError, SparqConfig, Suite, Workload, load_suite
+from sparq_profiles.load import list_names
+
+HEADER = 'name = "small"\ntitle = "A small suite"\n'
+GRID = """
+[[grids]]
+model = "label"
+shape = { n_heads = 8, n_kv_heads = 2, head_dim = 64 }
+batch = [1, 4]
+seq_len = [1024, 2048]
+configs = [{ rank = 16, top_k = 64 }, { rank = 8, top_k = 32, local_window = 0, k_layout = "row_major" }]
+"""
+
+
+def read(write: Callable[..., Path], text: str) -> Suite:
+    return load_suite(write("suite.toml", text))
+
+
+def test_workloads_in_the_order_of_the_file(write: Callable[..., Path]) -> None:
+    suite = read(write, HEADER + GRID)
+    wide = SparqConfig(rank=16, top_k=64, local_window=16)
+    narrow = SparqConfig(rank=8, top_k=32, local_window=0, k_layout="row_major")
+
+    def workload(batch: int, seq_len: int, config: SparqConfig) -> Workload:
+        shape = AttentionShape(batch, seq_len, n_heads=8, n_kv_heads=2, head_dim=64, dtype="float32")
+        return Workload("label", shape, config, "cold")
+
+    assert [item for item, _ in suite.workloads()] == [
+        workload(batch, seq_len, config)
+        for batch, seq_len in [(1, 1024), (1, 2048), (4, 1024), (4, 2048)]
+        for config in (wide, narrow)
+    ]
+    assert all(grid is suite.grids[0] for _, grid in suite.workloads())
+
+
+def test_grids_and_cache_states_follow_each_other(write: Callable[..., Path]) -> None:
+    second = """
+[[grids]]
+model = "llama-3-8b"
+seq_len = [512]
+cache_state = ["warm", "cold"]
+implementations = ["numba"]
+configs = [{ rank = 32, top_k = 128, mean_value = false }]
+"""
+    text = HEADER + 'dtype = "bfloat16"\n' + GRID + second
+    items = list(read(write, text).workloads())
+    assert len(items) == 8 + 2
+    (warm, grid), (cold, _) = items[8:]
+    assert (warm.cache_state, cold.cache_state) == ("warm", "cold")
+    assert grid.implementations == ("numba",)
+    assert warm.model == "llama-3-8b"
+    assert warm.shape == AttentionShape(1, 512, n_heads=32, n_kv_heads=8, head_dim=128, dtype="bfloat16")
+    assert warm.config == SparqConfig(rank=32, top_k=128, local_window=32, mean_value=False)
+
+
+def test_dense_baseline_keeps_all_but_the_config(write: Callable[..., Path]) -> None:
+    workload, _ = next(read(write, HEADER + GRID).workloads())
+    dense = workload.as_dense
+    assert dense.config is None
+    assert (dense.model, dense.shape, dense.cache_state) == ("label", workload.shape, "cold")
+
+
+@pytest.mark.parametrize(("top_k", "window"), [(128, 32), (64, 16), (7, 1), (3, 0)])
+def test_local_window_is_a_quarter_of_the_top_k(write: Callable[..., Path], top_k: int, window: int) -> None:
+    suite = read(write, HEADER + GRID.replace("top_k = 64", f"top_k = {top_k}"))
+    workload, _ = next(suite.workloads())
+    assert workload.config is not None
+    assert workload.config.local_window == window
+
+
+def test_max_kv_bytes_leaves_out_what_is_larger(write: Callable[..., Path]) -> None:
+    # K and V of batch 1, 1024 tokens, 2 KV heads of 64, float32: 2 * 1024 * 2 * 64 * 4 = 1 MiB.
+    text = HEADER + GRID + "max_kv_bytes = 4194304\n"
+    shapes = [(w.shape.batch, w.shape.seq_len) for w, _ in read(write, text).workloads()]
+    assert shapes == [(1, 1024), (1, 1024), (1, 2048), (1, 2048), (4, 1024), (4, 1024)]
+    assert not list(read(write, text.replace("4194304", "1048575")).workloads())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("rank = 16", "rank = 65", ["grids.0", "configs[0]", "rank is 65 and head_dim is 64"]),
+        ("local_window = 0", "local_window = 33", ["configs[1]", "local_window is 33 and top_k is 32"]),
+        ("rank = 16", "rank = true", ["grids.0.configs.0.rank is True", "integer"]),
+        ("top_k = 64", "top_k = 0", ["grids.0.configs.0.top_k is 0", "greater than or equal to 1"]),
+        ("batch = [1, 4]", 'batch = ["1"]', ["grids.0.batch.0 is '1'", "integer"]),
+        ("seq_len = [1024, 2048]", "seq_len = []", ["grids.0.seq_len is []", "at least 1 item"]),
+        ("seq_len = [1024, 2048]", "", ["grids.0.seq_len is missing: add it"]),
+        ("row_major", "paged", ["grids.0.configs.1.k_layout is 'paged'", "'row_major'"]),
+        ("n_kv_heads = 2, ", "", ["grids.0.shape.n_kv_heads is missing: add it"]),
+        ("model =", "modle = 1\nmodel =", ["grids.0.modle is not a known field"]),
+    ],
+)
+def test_a_fault_is_named(
+    write: Callable[..., Path], refusal: Callable[..., str], old: str, new: str, parts: list[str]
+) -> None:
+    path = write("suite.toml", HEADER + GRID.replace(old, new, 1))
+    message = refusal(load_suite, path)
+    assert message.startswith(f"{path}: ")
+    for part in parts:
+        assert part in message
+
+
+def test_a_suite_needs_a_grid(write: Callable[..., Path], refusal: Callable[..., str]) -> None:
+    assert "grids is missing: add it" in refusal(load_suite, write("suite.toml", HEADER))
+
+
+@pytest.mark.parametrize(
+    ("model", "rank", "error", "message"),
+    [
+        ("llama-9-1b", 32, ProfileError, "unknown model 'llama-9-1b'"),
+        ("smollm2-135m", 65, ConfigError, "rank is 65 and head_dim is 64"),
+    ],
+)
+def test_a_models_heads_are_checked_when_asked_for(
+    write: Callable[..., Path], model: str, rank: int, error: type[Exception], message: str
+) -> None:
+    grid = f'[[grids]]\nmodel = "{model}"\nseq_len = [64]\nconfigs = [{{ rank = {rank}, top_k = 8 }}]\n'
+    suite: Any = read(write, HEADER + grid)
+    with pytest.raises(error, match=message):
+        list(suite.workloads())
+
+
+@pytest.mark.parametrize("name", list_names("suites"))
+def test_every_shipped_suite_has_workloads(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.name == name
+    assert list(suite.workloads())
