@@ -1,0 +1,70 @@
+"""What one step of an algorithm costs, before any device is named."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Access = Literal["stream", "gather"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTraffic:
+    """Bytes and arithmetic of one step.
+
+    Attributes:
+        name: ``score``, ``select``, ``gather``, ``append``, ``mean_value``; ``attend`` for dense.
+        read_bytes, write_bytes: DRAM traffic, all batch elements and heads.
+        flops: multiplies and adds, one each.
+        access: whether the reads are contiguous or of rows picked by index.
+        elements: scores that go through softmax or selection (not multiply-adds).
+        launches: kernel launches, or parallel regions on a CPU.
+        pieces: parts that start their own memory streams: one for each sequence and KV head.
+    """
+
+    name: str
+    read_bytes: float
+    write_bytes: float = 0
+    flops: float = 0
+    access: Access = "stream"
+    elements: float = 0
+    launches: int = 1
+    pieces: float = 0
+
+    @property
+    def moved_bytes(self) -> float:
+        """Bytes read and written."""
+        return self.read_bytes + self.write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The steps of one decode step of attention in one layer."""
+
+    steps: tuple[StepTraffic, ...]
+
+    @property
+    def read_bytes(self) -> float:
+        """Bytes read by all steps."""
+        return sum(step.read_bytes for step in self.steps)
+
+    @property
+    def write_bytes(self) -> float:
+        """Bytes written by all steps."""
+        return sum(step.write_bytes for step in self.steps)
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of all steps."""
+        return sum(step.flops for step in self.steps)
+
+    def step(self, name: str) -> StepTraffic:
+        """The step of that name; KeyError where there is none."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    def without(self, names: Iterable[str]) -> "Traffic":
+        """The same traffic less some steps, such as the append that a read-only measurement leaves out."""
+        left_out = set(names)
+        return Traffic(tuple(step for step in self.steps if step.name not in left_out))
