@@ -1,0 +1,1 @@
+"""Dense decode for CPUs, compiled with numba."""

@@ -1,0 +1,1 @@
+"""Dense decode through torch's scaled_dot_product_attention."""

@@ -1,0 +1,145 @@
+"""Which implementations exist, where they run, and the one call that runs them."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sparq_profiles import AttentionShape, ConfigError, SparqConfig
+from sparq_roofline.steps import Traffic
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sparq_kernels.cache import KVCache
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One way to compute decode attention; its folder holds ``kernel.py`` and ``traffic.py``.
+
+    Attributes:
+        sparse: SparQ, or dense.
+        devices: device types it runs on.
+        dtypes: cache types it takes.
+    """
+
+    name: str
+    sparse: bool
+    devices: tuple[str, ...]
+    dtypes: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        """Name of its package."""
+        return f"sparq_kernels.{self.name.replace('-', '_')}"
+
+    def kernel(self) -> Callable[..., "Tensor"]:
+        """Its decode function, ``(q, cache)`` for dense and ``(q, cache, config)`` for SparQ."""
+        return importlib.import_module(f"{self.folder}.kernel").decode  # type: ignore[no-any-return]
+
+    def traffic(self, shape: AttentionShape, config: SparqConfig | None) -> Traffic:
+        """Bytes that one decode call moves; imports neither torch nor a compiler."""
+        module = importlib.import_module(f"{self.folder}.traffic")
+        return module.traffic(shape, config)  # type: ignore[no-any-return]
+
+    def refusal(self, dtype: str, device: str) -> str | None:
+        """Why it cannot take a cache of this type on this device; None where it can."""
+        if device not in self.devices:
+            return f"runs on {', '.join(self.devices)}"
+        if dtype not in self.dtypes:
+            return f"takes caches of {', '.join(self.dtypes)}"
+        return None
+
+
+ALL_FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+# In order of preference: "auto" takes the first that fits.
+IMPLEMENTATIONS = {
+    implementation.name: implementation
+    for implementation in (
+        Implementation("dense-cpu", sparse=False, devices=("cpu",), dtypes=("float32",)),
+        Implementation("dense-sdpa", sparse=False, devices=("cpu", "cuda"), dtypes=ALL_FLOATS),
+        Implementation("sparq-cpu", sparse=True, devices=("cpu",), dtypes=("float32",)),
+        Implementation("sparq-torch", sparse=True, devices=("cpu", "cuda"), dtypes=ALL_FLOATS),
+    )
+}
+
+
+def implementations(device: str = "cpu") -> list[str]:
+    """Names of the implementations that run on a type of device, the preferred first."""
+    return [name for name, entry in IMPLEMENTATIONS.items() if device in entry.devices]
+
+
+def find_implementation(name: str) -> Implementation:
+    """An implementation by its name.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    if name not in IMPLEMENTATIONS:
+        raise ConfigError(f"unknown implementation {name!r}: known: {', '.join(IMPLEMENTATIONS)}")
+    return IMPLEMENTATIONS[name]
+
+
+def decode(q: "Tensor", cache: "KVCache", config: SparqConfig | None = None, implementation: str = "auto") -> "Tensor":
+    """Attention of one new query per sequence over a KV cache that already holds its key and value.
+
+    Args:
+        q: [batch, n_heads, head_dim], of the cache's type and device.
+        cache: keys and values so far. Its own layout decides what is read; ``config.k_layout`` is what a
+            prediction assumes.
+        config: SparQ settings; None computes dense attention.
+        implementation: a name from `implementations`, or ``auto`` for the first that fits.
+
+    Returns:
+        [batch, n_heads, head_dim]. A ``top_k`` at or above seq_len computes dense attention.
+
+    Raises:
+        ConfigError: shapes that do not fit, rank above head_dim, an unknown implementation, or one that does not
+            support this request; the message says what it supports.
+    """
+    _check_query(q, cache)
+    sparse = config is not None
+    if config is not None:
+        config.check_fits(cache.head_dim)
+    dtype, device = str(cache.dtype).removeprefix("torch."), cache.device.type
+    chosen = _choose(implementation, sparse, dtype, device)
+    kernel: Callable[..., Any] = chosen.kernel()
+    q = q.contiguous()
+    return kernel(q, cache, config) if sparse else kernel(q, cache)  # type: ignore[no-any-return]
+
+
+def _choose(name: str, sparse: bool, dtype: str, device: str) -> Implementation:
+    if name == "auto":
+        for entry in IMPLEMENTATIONS.values():
+            if entry.sparse == sparse and entry.refusal(dtype, device) is None:
+                return entry
+        raise ConfigError(f"decode: no implementation takes a {dtype} cache on {device}")
+    entry = find_implementation(name)
+    if entry.sparse != sparse:
+        mend = "give a SparqConfig" if entry.sparse else "leave config out"
+        raise ConfigError(f"decode: {name} computes {'SparQ' if entry.sparse else 'dense'} attention: {mend}")
+    refusal = entry.refusal(dtype, device)
+    if refusal is not None:
+        raise ConfigError(f"decode: {name} {refusal}; the cache is {dtype} on {device}")
+    return entry
+
+
+def _check_query(q: "Tensor", cache: "KVCache") -> None:
+    if q.ndim != 3 or q.shape[0] != cache.batch or q.shape[2] != cache.head_dim:
+        raise ConfigError(
+            f"decode: q is {tuple(q.shape)}: it must be [batch, n_heads, head_dim] = "
+            f"[{cache.batch}, n_heads, {cache.head_dim}]"
+        )
+    if q.shape[1] % cache.n_kv_heads:
+        raise ConfigError(
+            f"decode: q has {q.shape[1]} heads and the cache {cache.n_kv_heads}: "
+            "n_heads must be a multiple of n_kv_heads"
+        )
+    if q.dtype != cache.dtype or q.device.type != cache.device.type:
+        raise ConfigError(
+            f"decode: q is {q.dtype} on {q.device} and the cache {cache.dtype} on {cache.device}: they must be equal"
+        )
+    if cache.seq_len < 1:
+        raise ConfigError("decode: the cache is empty: append the new token's key and value first")

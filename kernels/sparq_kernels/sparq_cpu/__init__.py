@@ -1,0 +1,1 @@
+"""SparQ decode for CPUs, compiled with numba."""

@@ -1,0 +1,1 @@
+"""SparQ decode in plain torch operations, for any device."""
