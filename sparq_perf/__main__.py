@@ -1,0 +1,5 @@
+"""`python -m sparq_perf`."""
+
+from sparq_perf.cli.main import main
+
+main()

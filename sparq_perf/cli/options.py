@@ -1,0 +1,65 @@
+"""Options that several commands share, and what they build."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from sparq_profiles import AttentionShape, ConfigError, SparqConfig
+
+Hardware = Annotated[
+    str,
+    typer.Option("--hardware", help="A hardware profile's name ('sparq-perf hardware' lists them) or .toml."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Take the heads of this model: a name, a .toml, or a Hugging Face config.json."),
+]
+NHeads = Annotated[int | None, typer.Option("--n-heads", help="Query heads, where no model is named.")]
+NKvHeads = Annotated[int | None, typer.Option("--n-kv-heads", help="KV heads; as many as --n-heads by default.")]
+HeadDim = Annotated[int | None, typer.Option("--head-dim", help="Components per head.")]
+DTypeName = Annotated[str | None, typer.Option("--dtype", help="Type of the KV cache: float16, bfloat16, float32.")]
+KLayoutName = Annotated[str, typer.Option("--k-layout", help="two_copies, channel_major or row_major.")]
+MeanValue = Annotated[
+    bool, typer.Option("--mean-value/--no-mean-value", help="Blend with the mean of V (the paper's step 3).")
+]
+Append = Annotated[bool, typer.Option("--append/--no-append", help="Count writing the new token into the cache.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def build_shape(
+    model: str | None,
+    n_heads: int | None,
+    n_kv_heads: int | None,
+    head_dim: int | None,
+    *,
+    batch: int,
+    seq_len: int,
+    dtype: str | None,
+) -> AttentionShape:
+    """The shape that a model or explicit heads describe; explicit numbers win over the model's."""
+    if model is None and (n_heads is None or head_dim is None):
+        raise ConfigError("no heads given: name a --model, or give --n-heads and --head-dim")
+    if model is not None:
+        from sparq_profiles import load_model
+
+        profile = load_model(model)
+        n_kv_heads = n_kv_heads or (profile.n_kv_heads if n_heads is None else None)
+        n_heads, head_dim = n_heads or profile.n_heads, head_dim or profile.head_dim
+        dtype = dtype or profile.dtype
+    assert n_heads is not None
+    assert head_dim is not None
+    kv_heads = n_heads if n_kv_heads is None else n_kv_heads
+    return AttentionShape(batch, seq_len, n_heads, kv_heads, head_dim, dtype or "float16")  # type: ignore[arg-type]
+
+
+def build_config(
+    rank: int, top_k: int, local_window: int, mean_value: bool, group_score: str, k_layout: str
+) -> SparqConfig:
+    """SparQ settings as typed; ConfigError where they cannot be."""
+    return SparqConfig(rank, top_k, local_window, mean_value, group_score, k_layout)  # type: ignore[arg-type]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))

@@ -1,0 +1,24 @@
+"""`sparq-perf report`: records to HTML."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    records: Annotated[Path, typer.Argument(help="A records.jsonl, or the folder that holds one.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The HTML file; beside the records by default.")] = None,
+) -> None:
+    """Write one HTML page, readable offline, from the records of a run."""
+    from sparq_perf.measure.names import RECORDS_NAME, REPORT_NAME
+    from sparq_perf.records.store import read_lines
+    from sparq_perf.report.render import write_report
+    from sparq_perf.summary import summarise
+
+    path = records / RECORDS_NAME if records.is_dir() else records
+    lines = read_lines(path)
+    target = out or path.with_name(REPORT_NAME)
+    write_report(lines, target)
+    for line in summarise(lines, target):
+        typer.echo(line)

@@ -1,0 +1,102 @@
+"""`sparq-perf run`: measure a suite on this machine, predict it, and report."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sparq_perf.cli import options
+from sparq_perf.cli.options import print_json
+from sparq_profiles import ConfigError
+
+if TYPE_CHECKING:
+    from sparq_perf.records.schema import Line
+
+EXIT_FAILED_CHECK = 1
+EXIT_NOTHING_VALID = 2
+EXIT_INTERRUPTED = 130
+
+
+def run(
+    suite: Annotated[
+        str, typer.Option("--suite", help="smoke, standard, paper, long, or the path of a .toml.")
+    ] = "standard",
+    out: Annotated[Path, typer.Option("--out", help="Folder for records.jsonl and report.html.")] = Path(
+        "reports/latest"
+    ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the records in --out: measure only what is missing.")
+    ] = False,
+    implementation: Annotated[
+        list[str] | None, typer.Option("--implementation", help="Measure only this one; may be given again.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads; all usable cores by default.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of caches and queries.")] = 0,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", help="Longest time for one shape's rounds.")] = 8.0,
+    profile: Annotated[
+        bool, typer.Option("--profile/--no-profile", help="Make the torch.profiler pass for time per step.")
+    ] = True,
+    as_json: options.Json = False,
+) -> int:
+    """Measure dense and SparQ attention on this machine beside their predictions.
+
+    Each result is on disk before the next begins: after Ctrl-C or a kill, --resume measures only what is missing.
+    Exit codes: 0 all measured; 1 an implementation was wrong; 2 bad input, or nothing valid; 130 interrupted.
+    """
+    # torch's profiler announces every start and stop on stderr otherwise; read when torch is first imported.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from sparq_profiles import load_suite
+
+    loaded = load_suite(suite)
+    if timeout_s <= 0:
+        raise ConfigError(f"--timeout-s is {timeout_s:g}: it must be above 0")
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device is {device!r}: choose auto, cpu or cuda")
+    if device == "cuda":
+        raise ConfigError("--device is 'cuda': measuring on a GPU is not built yet: use --device cpu")
+
+    from sparq_perf.cli.progress import ProgressBar
+    from sparq_perf.measure.names import REPORT_NAME
+    from sparq_perf.measure.run import RunOptions, run_suite
+    from sparq_perf.records.store import read_lines
+    from sparq_perf.report.render import write_report
+    from sparq_perf.summary import summarise
+
+    chosen = RunOptions(
+        suite=loaded,
+        out=out,
+        implementations=tuple(implementation or ()),
+        resume=resume,
+        seed=seed,
+        n_threads=threads,
+        timeout_s=timeout_s,
+        profile=profile,
+        command=("sparq-perf", *sys.argv[1:]),
+    )
+    with ProgressBar(f"suite {loaded.name}") as progress:
+        path, outcome = run_suite(chosen, progress)
+    lines = read_lines(path)
+    report = out / REPORT_NAME
+    write_report(lines, report)
+    summary = summarise(lines, report)
+    if as_json:
+        print_json({"records": str(path), "report": str(report), "outcome": outcome, "summary": summary})
+    else:
+        typer.echo(f"records     {path}")
+        for line in summary:
+            typer.echo(line)
+    return _exit_code(lines, outcome)
+
+
+def _exit_code(lines: list["Line"], outcome: str) -> int:
+    from sparq_perf.records.store import latest_measurements
+
+    measurements = latest_measurements(lines).values()
+    if outcome == "interrupted":
+        return EXIT_INTERRUPTED
+    if any(reason.startswith("wrong:") for m in measurements for reason in m.reasons):
+        return EXIT_FAILED_CHECK
+    return 0 if any(m.status == "ok" for m in measurements) else EXIT_NOTHING_VALID

@@ -1,0 +1,1 @@
+"""Measurement: ceilings, calibration, timing, profiling and correctness, each a pass of its own."""
