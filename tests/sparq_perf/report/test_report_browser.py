@@ -1,0 +1,262 @@
+"""The report in headless Chromium: opened from disk, offline, as a reader would."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sparq_perf.report.render import write_report
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# Every chart's traces and marks, as plotly holds and has drawn them.
+CHARTS = """
+return [...document.querySelectorAll('.chart')].map(box => ({
+  id: box.dataset.chart,
+  traces: (box.data || []).map(t => ({
+    name: t.name || t.type,
+    points: t.type === 'heatmap' ? t.z.flat().filter(z => z !== null).length
+      : t.x.filter((x, i) => Number.isFinite(x) && Number.isFinite(t.y[i])).length,
+  })),
+  marks: box.querySelectorAll('.scatterlayer path, .barlayer path, .heatmaplayer image, .hm image').length,
+  width: box.getBoundingClientRect().width,
+  drawn: box.querySelector('.main-svg')?.getBoundingClientRect().width ?? 0,
+  height: box.querySelector('.main-svg')?.getBoundingClientRect().height ?? 0,
+}))
+"""
+SIZES = {"wide": (1280, 900), "narrow": (420, 900)}
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from selenium.webdriver.chrome.service import Service
+
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if browser is None or chromedriver is None:
+        missing = "Chromium (chromium)" if browser is None else "its driver (chromium-driver)"
+        pytest.skip(f"{missing} is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    profile = tmp_path_factory.mktemp("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(chromedriver, log_output=os.devnull))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def show(driver, tmp_path: Path) -> Callable:
+    """Opens a report at a size and in a colour scheme."""
+
+    def opened(lines, *, size: str = "wide", scheme: str = "light") -> None:
+        path = tmp_path / "report.html"
+        write_report(lines, path)
+        width, height = SIZES[size]
+        # As on a phone, scroll bars take no room: 420 pixels are 420 pixels.
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "narrow"}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        set_scheme(driver, scheme)
+        for log in ("browser", "performance"):
+            driver.get_log(log)
+        driver.get(path.as_uri())
+
+    return opened
+
+
+def set_scheme(driver, scheme: str) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, f"waited 10 s in vain: {what}"
+        time.sleep(0.05)
+
+
+def assert_quiet(driver) -> None:
+    """No console message of any kind, and no request but the page itself."""
+    assert [entry["message"] for entry in driver.get_log("browser")] == []
+    requests = [e["message"] for e in driver.get_log("performance") if 'Network.requestWillBeSent"' in e["message"]]
+    foreign = [r for r in requests if '"url":"file:' not in r and '"url":"data:' not in r and '"url":"blob:' not in r]
+    assert foreign == []
+
+
+def assert_charts_drawn(driver, at_least: int) -> None:
+    charts = driver.execute_script(CHARTS)
+    assert len(charts) >= at_least
+    for chart in charts:
+        assert chart["traces"], f"{chart['id']} has no trace"
+        for trace in chart["traces"]:
+            assert trace["points"] > 0, f"{chart['id']}: {trace['name']} has no point"
+        assert chart["marks"] > 0, f"{chart['id']} drew nothing"
+        assert chart["height"] > 80
+        assert chart["drawn"] == pytest.approx(chart["width"], abs=2), f"{chart['id']} does not fill its box"
+
+
+def assert_no_sideways_scroll(driver) -> None:
+    widths = driver.execute_script(
+        "const page = document.documentElement; return [page.scrollWidth, page.clientWidth, innerWidth]"
+    )
+    assert widths[0] <= widths[1]
+    assert widths[0] <= widths[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_charts_have_data_and_fit(show, driver, records, size: str, scheme: str) -> None:
+    show(records.small_run(), size=size, scheme=scheme)
+    # Six settings, parity, roofline, steps, heatmap, bandwidth.
+    assert_charts_drawn(driver, at_least=11)
+    assert_no_sideways_scroll(driver)
+    assert "Example EPYC 7000" in driver.title
+    assert driver.execute_script("return innerWidth") == SIZES[size][0]
+    assert_quiet(driver)
+
+
+def test_hostile_strings_do_nothing(show, driver, hostile_records) -> None:
+    show(hostile_records.small_run(), size="narrow")
+    assert "<script>alert(1)</script>" in driver.find_element("tag name", "h1").text
+    assert_charts_drawn(driver, at_least=11)
+    assert_no_sideways_scroll(driver)
+    for select in driver.find_elements("css selector", "select[data-for]"):
+        driver.execute_script("arguments[0].selectedIndex = 1; arguments[0].dispatchEvent(new Event('change'))", select)
+    assert driver.execute_script("return document.querySelectorAll('.chart b, .chart script').length") == 0
+    assert_quiet(driver)
+
+
+@pytest.mark.parametrize("which", ["nothing", "dense", "one point"])
+def test_partial_runs_open_quietly(show, driver, records, which: str) -> None:
+    from sparq_profiles import AttentionShape, SparqConfig
+
+    shape = AttentionShape(1, 4096, 32, 32, 128, "float32")
+    dense = records.measurement("dense-cpu", shape)
+    point = [dense, records.measurement("sparq-cpu", shape, SparqConfig(32, 128))]
+    show({"nothing": [], "dense": [dense], "one point": point}[which], size="narrow")
+    assert_charts_drawn(driver, at_least={"nothing": 0, "dense": 1, "one point": 3}[which])
+    assert_no_sideways_scroll(driver)
+    assert_quiet(driver)
+
+
+def test_colours_follow_a_scheme_that_is_switched(show, driver, records) -> None:
+    def colours() -> list[str]:
+        return driver.execute_script(
+            "const box = document.querySelector('#chart-parity');"
+            "return [getComputedStyle(document.body).backgroundColor, box.layout.font.color,"
+            " box.layout.xaxis.gridcolor, box.layout.hoverlabel.bgcolor, box.data.at(-1).marker.color]"
+        )
+
+    show(records.small_run(), scheme="light")
+    light = colours()
+    set_scheme(driver, "dark")
+    wait_for(lambda: colours()[1] != light[1], "dark colours")
+    dark = colours()
+    assert all(a != b for a, b in zip(light, dark, strict=True))
+    set_scheme(driver, "light")
+    wait_for(lambda: colours() == light, "light colours again")
+    assert_quiet(driver)
+
+
+def test_every_choice_of_a_chart_has_data(show, driver, records) -> None:
+    show(records.small_run())
+    for box in ("steps-chart", "heatmap-chart"):
+        select = driver.find_element("css selector", f"select[data-for={box}]")
+        values = [option.get_attribute("value") for option in select.find_elements("tag name", "option")]
+        assert len(values) > 1
+        for value in values:
+            driver.execute_script(
+                "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))",
+                select,
+                value,
+            )
+            assert driver.execute_script(f"return document.getElementById('{box}').dataset.chart") == value
+            assert_charts_drawn(driver, at_least=11)
+    assert_quiet(driver)
+
+
+def visible_rows(driver) -> list[str]:
+    return driver.execute_script(
+        "return [...document.querySelectorAll('#table tbody tr')].filter(r => r.offsetHeight > 0).map(r => r.innerText)"
+    )
+
+
+def test_the_table_filters(show, driver, records) -> None:
+    show(records.small_run())
+    every = visible_rows(driver)
+    assert sum("invalid" in row for row in every) == 1  # shown without asking
+    assert sum("out of memory" in row for row in every) == 1
+
+    def choose(facet: str, value: str) -> None:
+        driver.execute_script(
+            "const s = document.querySelector(`select[data-facet=${arguments[0]}]`); s.value = arguments[1];"
+            "s.dispatchEvent(new Event('input', {bubbles: true}))",
+            facet,
+            value,
+        )
+
+    choose("implementation", "sparq-cpu")
+    fewer = visible_rows(driver)
+    assert 0 < len(fewer) < len(every)
+    assert all("sparq-cpu" in row for row in fewer)
+    driver.find_element("id", "filter-text").send_keys("r16 warm")
+    fewest = visible_rows(driver)
+    assert len(fewest) == 2
+    assert driver.find_element("id", "shown").text == f"2 of {len(every)} configurations"
+    driver.find_element("id", "filter-text").send_keys(" nosuchthing")
+    assert visible_rows(driver) == []
+    assert driver.find_element("id", "none-left").is_displayed()
+    driver.find_element("css selector", "#filters button").click()
+    wait_for(lambda: len(visible_rows(driver)) == len(every), "all rows after clearing")
+    choose("status", "failed")
+    assert len(visible_rows(driver)) == 1
+    assert_quiet(driver)
+
+
+def test_the_table_sorts_with_absent_numbers_last(show, driver, records) -> None:
+    show(records.small_run())
+
+    def values() -> list[str]:
+        return driver.execute_script(
+            "const headings = [...document.querySelectorAll('#table th')];"
+            "const at = headings.findIndex(h => h.innerText.startsWith('Speedup'));"
+            "document.querySelectorAll('#table th button')[at].click();"
+            "return [...document.querySelectorAll('#table tbody tr')].map(r => r.cells[at].dataset.value)"
+        )
+
+    for reverse in (False, True):
+        shown = values()
+        numbers = [float(value) for value in shown if value]
+        assert numbers == sorted(numbers, reverse=reverse)
+        assert shown[: len(numbers)] == [value for value in shown if value]
+        assert len(numbers) < len(shown)
+    assert_quiet(driver)
+
+
+def test_printing_uses_light_colours(show, driver, records) -> None:
+    show(records.small_run(), scheme="dark")
+    colour = "return document.querySelector('#chart-parity').layout.font.color"
+    dark = driver.execute_script(colour)
+    driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert driver.execute_script(colour) != dark
+    driver.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert driver.execute_script(colour) == dark
+    assert_charts_drawn(driver, at_least=11)
