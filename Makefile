@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lint unit schema clean
+.PHONY: help report test lint unit bench schema clean
 
 # The first Python that runs and is new enough; `make PYTHON=/path/to/python` overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -30,6 +30,9 @@ lint: $(VENV)/installed-test  ## Style, types and the direction of imports.
 
 unit: $(VENV)/installed-test  ## The tests alone.
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed  ## Print how fast predicting and starting up are.
+	$(BIN)/python tests/benchmarks/bench_prediction.py
 
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json

@@ -50,7 +50,8 @@ def build_heatmaps(lines: list[Line], names: Mapping[SparqConfig | None, str]) -
         geometry, cache_state, _, _, name, implementation = key
         title = f"{geometry.model}, {name}, {cache_state}, {implementation} ({geometry.heads})"
         heatmaps.append(_heatmap(title, members, comparisons))
-    return tuple(heatmaps)
+    # The fullest first: it is the one shown when the page opens.
+    return tuple(sorted(heatmaps, key=lambda heatmap: -len(heatmap.cells)))
 
 
 def _heatmap(name: str, members: list[Measurement], comparisons: Mapping[str, Comparison]) -> Heatmap:

@@ -171,6 +171,8 @@ _PARAMETERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "stream_slowdown": ("Stream slowdown", times_faster),
     "gather_slowdown": ("Gather slowdown", times_faster),
     "element_s": ("Per score", seconds),
+    "compute_share": ("Arithmetic not hidden", percent),
+    "piece_s": ("Per KV head", seconds),
     "relative_residual": ("Residual, 90th percentile", percent),
     "n_points": ("Points", lambda n: f"{n:,}"),
 }

@@ -64,15 +64,25 @@ def name_configs(configs: Iterable[SparqConfig | None]) -> Mapping[SparqConfig |
             alike[config.rank, config.top_k].add(config)
     for (rank, top_k), group in alike.items():
         for config in group:
-            extras = "" if len(group) == 1 else f" ({other_settings(config)})"
+            told_apart = [words for words, said in zip(_settings(config), _varies(group), strict=True) if said]
+            extras = f" ({', '.join(told_apart)})" if told_apart else ""
             names[config] = f"r\u00a0{rank}, k\u00a0{top_k}{extras}"
     return names
 
 
+def _varies(group: set[SparqConfig]) -> list[bool]:
+    """Which of the settings besides r and k are not the same in the whole group."""
+    return [len(set(words)) > 1 for words in zip(*(_settings(config) for config in group), strict=True)]
+
+
+def _settings(config: SparqConfig) -> tuple[str, ...]:
+    mean = "with mean value" if config.mean_value else "without mean value"
+    return (f"l {config.local_window}", mean, config.k_layout, f"group rule {config.group_score}")
+
+
 def other_settings(config: SparqConfig) -> str:
     """The settings besides r and k."""
-    mean = "with mean value" if config.mean_value else "without mean value"
-    return f"l {config.local_window}, {mean}, {config.k_layout}, group rule {config.group_score}"
+    return ", ".join(_settings(config))
 
 
 def where(item: Measurement | StepProfile, names: Mapping[SparqConfig | None, str]) -> str:

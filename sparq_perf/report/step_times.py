@@ -56,7 +56,7 @@ def build_step_times(
     for p in latest.values():
         groups[Geometry.of(p.model, p.shape), p.cache_state, p.shape.batch, -p.shape.seq_len].append(p)
     built = []
-    for (geometry, cache_state, batch, negative_length), members in sorted(groups.items(), key=lambda item: item[0]):
+    for (geometry, cache_state, batch, negative_length), members in sorted(groups.items(), key=_largest_first):
         length = tokens(-negative_length)
         name = f"{geometry.model}, batch {batch}, {length} tokens, {cache_state} ({geometry.heads})"
         bars = []
@@ -71,6 +71,14 @@ def build_step_times(
         built.append(StepGroup(name, tuple(bars)))
     found = {name for group in built for bar in group.bars for name, _ in bar.steps}
     return StepTimes(tuple(built), _in_order(found), None)
+
+
+def _largest_first(
+    item: tuple[tuple[Geometry, CacheState, int, int], list[StepProfile]],
+) -> tuple[int, tuple[Geometry, CacheState, int, int]]:
+    """Sort key of a group: the most data first, for it is the one shown when the page opens."""
+    geometry, _, batch, negative_length = item[0]
+    return batch * negative_length * geometry.n_kv_heads * geometry.head_dim, item[0]
 
 
 def _bar(label: str, source: str, steps: dict[str, float], total_s: float) -> StepBar:
