@@ -2,9 +2,8 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from sparq_perf import __version__
@@ -14,10 +13,12 @@ from sparq_profiles import SparqPerfError
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # the shells' code for Ctrl-C: what was asked for is not all there
 
+# click's UsageError: of the click package, or of typer's own copy of it, which recent versions carry instead.
+_UsageError: Any = typer.BadParameter.__base__
+
 app = typer.Typer(
     name="sparq-perf",
     help="What SparQ Attention buys on your hardware: predicted, measured, and why the two differ.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -37,13 +38,16 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """What SparQ Attention buys on your hardware: predicted, measured, and why the two differ."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -52,18 +56,24 @@ def main() -> None:
         code = app(standalone_mode=False)
     except SparqPerfError as error:
         code = _fail(str(error))
-    except click.exceptions.NoArgsIsHelpError as error:
-        typer.echo(error.format_message())
-        code = 0
-    except click.ClickException as error:
-        code = _fail(error.format_message())
-    except (KeyboardInterrupt, click.Abort):
+    except _UsageError as error:
+        code = _fail(_describe_usage(error))
+    except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away, as `| head` does. Python would complain again when it flushes at exit.
+    except (BrokenPipeError, SystemExit):
+        # The reader went away, as `| head` does; typer and rich exit with 1 then, which would say: a regression.
+        # Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _describe_usage(error: Any) -> str:
+    """What was wrong with the command line, with the value typed where typer's message leaves it out."""
+    message: str = error.format_message()
+    faults = getattr(error.__cause__, "errors", None)
+    typed = repr(faults()[0]["input"]) if callable(faults) else ""
+    return message if not typed or typed in message else f"{message} (given: {typed})"
 
 
 def _fail(message: str) -> int:

@@ -44,8 +44,10 @@ def build_shape(
         from sparq_profiles import load_model
 
         profile = load_model(model)
-        n_kv_heads = n_kv_heads or (profile.n_kv_heads if n_heads is None else None)
-        n_heads, head_dim = n_heads or profile.n_heads, head_dim or profile.head_dim
+        if n_kv_heads is None and n_heads is None:
+            n_kv_heads = profile.n_kv_heads
+        n_heads = profile.n_heads if n_heads is None else n_heads
+        head_dim = profile.head_dim if head_dim is None else head_dim
         dtype = dtype or profile.dtype
     assert n_heads is not None
     assert head_dim is not None

@@ -66,6 +66,7 @@ def _print(prediction: "Prediction") -> None:
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
         title=f"{prediction.hardware}: B={shape.batch} S={shape.seq_len:,} heads {shape.n_heads}/{shape.n_kv_heads} "
         f"d={shape.head_dim} {shape.dtype}",
         title_justify="left",

@@ -12,13 +12,16 @@ def report(
 ) -> None:
     """Write one HTML page, readable offline, from the records of a run."""
     from sparq_perf.measure.names import RECORDS_NAME, REPORT_NAME
-    from sparq_perf.records.store import read_lines
+    from sparq_perf.records.store import RecordError, read_lines
     from sparq_perf.report.render import write_report
     from sparq_perf.summary import summarise
 
     path = records / RECORDS_NAME if records.is_dir() else records
     lines = read_lines(path)
     target = out or path.with_name(REPORT_NAME)
-    write_report(lines, target)
+    try:
+        write_report(lines, target)
+    except OSError as error:
+        raise RecordError(f"{target}: cannot be written: {error.strerror or error}") from None
     for line in summarise(lines, target):
         typer.echo(line)

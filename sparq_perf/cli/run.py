@@ -51,7 +51,7 @@ def run(
     from sparq_profiles import load_suite
 
     loaded = load_suite(suite)
-    if timeout_s <= 0:
+    if not timeout_s > 0:  # nor NaN, which no elapsed time would reach
         raise ConfigError(f"--timeout-s is {timeout_s:g}: it must be above 0")
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device is {device!r}: choose auto, cpu or cuda")

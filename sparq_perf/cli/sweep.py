@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST_GRID = 20_000_000
+LARGEST_VALUE = 2**40  # products of four such numbers stay within a float
 ROWS_SHOWN = 40
 HEADER = ("batch", "seq_len", "rank", "top_k", "dense ms", "SparQ ms", "speedup", "range", "bound")
 SIZES = ("batch", "seq_len", "rank", "top_k")
@@ -74,7 +75,7 @@ def sweep(
         try:
             frame.to_csv(csv, index=False)
         except OSError as error:
-            raise ConfigError(f"--csv {csv}: cannot be written: {error.strerror}") from None
+            raise ConfigError(f"--csv {csv}: cannot be written: {error.strerror or error}") from None
     if as_json:
         print_json(frame.to_dict(orient="records"))
     else:
@@ -92,6 +93,8 @@ def parse_values(option: str, text: str) -> list[int]:
             raise ConfigError(f"{option} is {text!r}: give whole numbers, as in 4096,16384 or 4096..131072") from None
         if low < 1 or high < low:
             raise ConfigError(f"{option} is {text!r}: numbers must be at least 1, and ranges ascend")
+        if high > LARGEST_VALUE:
+            raise ConfigError(f"{option} is {text!r}: numbers must be at most {LARGEST_VALUE:,}")
         while low < high:
             values.append(low)
             low *= 2

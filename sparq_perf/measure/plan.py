@@ -9,6 +9,9 @@ from sparq_profiles import AttentionShape, ConfigError
 from sparq_profiles.shape import KLayout
 from sparq_profiles.suite import CacheState, Suite
 
+# torch's device types, in the words of suites.
+DEVICE_KINDS = {"cpu": "cpu", "cuda": "gpu"}
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -59,6 +62,8 @@ def plan(suite: Suite, device: str, only: tuple[str, ...] = ()) -> list[Group]:
     Raises:
         ConfigError: an implementation that does not exist or not run here, or a suite with nothing to measure.
     """
+    if suite.device not in ("any", DEVICE_KINDS[device]):
+        raise ConfigError(f"suite {suite.name} is made for a {suite.device}, this run measures a {device}")
     for name in only:
         refusal = find_implementation(name).refusal(suite.dtype, device)
         if refusal:

@@ -1,5 +1,6 @@
 """When to stop sampling, and what the samples say."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,8 +21,11 @@ def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int]:
     """
     # P(median < x_(j)) = P(Binomial(n, 1/2) < j) for the j-th smallest, counted from 1.
     tail = (1 - confidence) / 2
-    probability, cumulative, below = 0.5**n, 0.0, 0
-    for successes in range(n // 2 + 1):
+    # From ten standard deviations below the middle: what lies before has no weight, and 0.5**n is 0 above n = 1074.
+    first = max(0, math.floor(n / 2 - 5 * math.sqrt(n)))
+    log_ways = math.lgamma(n + 1) - math.lgamma(first + 1) - math.lgamma(n - first + 1)
+    probability, cumulative, below = math.exp(log_ways - n * math.log(2)), 0.0, first
+    for successes in range(first, n // 2 + 1):
         cumulative += probability
         if cumulative > tail:
             break

@@ -13,6 +13,9 @@ from sparq_perf.records.schema import ANY_LINE, SCHEMA_VERSION, Line, Measuremen
 from sparq_profiles import SparqPerfError
 from sparq_profiles.load import describe
 
+# What every line begins with: tells a torn one from another program's file.
+LINE_START = b'{"schema_version":'
+
 
 class RecordError(SparqPerfError):
     """A record file that cannot be read, believed or written."""
@@ -42,11 +45,23 @@ class RecordWriter:
         self.path = path
 
     def append(self, line: Line) -> None:
-        """Write one line and wait until it is on disk."""
+        """Write one line and wait until it is on disk.
+
+        Raises:
+            RecordError: the disk took no more; the file ends with the line before, whole.
+        """
         data = line.model_dump_json().encode() + b"\n"
-        while data:  # a short write (disk full, signal) must not leave half a line behind unnoticed
-            data = data[os.write(self._fd, data) :]
-        os.fsync(self._fd)
+        before = os.fstat(self._fd).st_size
+        try:
+            while data:  # a write may be short, on a disk that is nearly full
+                data = data[os.write(self._fd, data) :]
+            os.fsync(self._fd)
+        except BaseException as error:
+            if data:  # half a line, which the next line would be glued to
+                os.ftruncate(self._fd, before)
+            if isinstance(error, OSError):
+                raise RecordError(f"{self.path}: cannot be written: {error.strerror}") from None
+            raise
 
     def close(self) -> None:
         """Release the file."""
@@ -72,6 +87,7 @@ def read_lines(path: Path) -> list[Line]:
     for number, raw in enumerate(_raw_lines(path), start=1):
         where = f"{path}, line {number}"
         if not raw.endswith(b"\n"):
+            _check_torn(raw, where)
             raise RecordError(
                 f"{where}: the line is cut off: mend the file with 'sparq-perf run --resume --out {path.parent}', "
                 "or delete the line"
@@ -103,14 +119,24 @@ def parse_line(raw: bytes, where: str) -> Line:
 
 
 def mend_torn_line(path: Path) -> bool:
-    """Cut off a last line that a killed run left unfinished; True where there was one."""
+    """Cut off a last line that a killed run left unfinished; True where there was one.
+
+    Raises:
+        RecordError: the last line is not the beginning of a record: another program's file is left as it is.
+    """
     raw = _raw_lines(path)
     if not raw or raw[-1].endswith(b"\n"):
         return False
+    _check_torn(raw[-1], f"{path}, line {len(raw)}")
     with path.open("r+b") as file:
         file.truncate(sum(len(line) for line in raw[:-1]))
         os.fsync(file.fileno())
     return True
+
+
+def _check_torn(raw: bytes, where: str) -> None:
+    if not raw.startswith(LINE_START[: len(raw)]):
+        raise RecordError(f"{where}: is not a sparq-perf record: give a records.jsonl that sparq-perf wrote")
 
 
 def _raw_lines(path: Path) -> list[bytes]:

@@ -1,0 +1,38 @@
+"""When a measurement is not to be trusted."""
+
+from sparq_perf.measure.timing import Timing
+
+# A median that is not known to 10 %, or a machine a quarter faster or slower than its ceilings say, proves nothing.
+LARGEST_NOISE = 0.10
+LARGEST_DRIFT = 0.25
+FEWEST_SAMPLES = 6
+
+
+def reasons_against(
+    timing: Timing, noise: float, error: float, tolerance: float, ceiling_bytes_per_s: float
+) -> tuple[str, ...]:
+    """Why a measurement is invalid; empty where nothing speaks against it.
+
+    Args:
+        timing: the samples, and the bandwidth of the flushes between them.
+        noise: relative noise of the samples' median.
+        error: largest absolute difference from the float64 reference.
+        tolerance: what is allowed of it.
+        ceiling_bytes_per_s: read bandwidth found at the start of the run.
+    """
+    reasons = []
+    if not error <= tolerance:  # nor NaN
+        reasons.append(f"wrong: differs from the float64 reference by {error:.2g}, {tolerance:.2g} is allowed")
+    n_samples = len(timing.samples_s)
+    if n_samples < FEWEST_SAMPLES:
+        reasons.append(f"too few samples: {n_samples}, at least {FEWEST_SAMPLES} are needed for a 95 % interval")
+    if noise > LARGEST_NOISE:
+        reasons.append(f"noisy: the median is known to ±{noise:.0%}, ±{LARGEST_NOISE:.0%} is allowed")
+    if timing.read_bandwidth_bytes_per_s is not None:
+        drift = timing.read_bandwidth_bytes_per_s / ceiling_bytes_per_s - 1
+        if abs(drift) > LARGEST_DRIFT:
+            reasons.append(
+                f"machine drifted: read bandwidth was {drift:+.0%} off the ceiling found at the start, "
+                f"±{LARGEST_DRIFT:.0%} is allowed"
+            )
+    return tuple(reasons)

@@ -1,0 +1,197 @@
+"""Record lines with plain numbers, for tests that do not care how they came about."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+import pytest
+
+from sparq_perf.records.schema import (
+    CalibrationLine,
+    CalibrationPoint,
+    CeilingsLine,
+    End,
+    Environment,
+    Instrument,
+    Measurement,
+    ProfiledStep,
+    Run,
+    StepProfile,
+)
+from sparq_profiles import AttentionShape, SparqConfig
+from sparq_profiles.hardware import Efficiency, EfficiencyRange, FootprintBandwidth, HardwareProfile
+from sparq_profiles.quantity import Quantity
+from sparq_roofline.calibration import TimeModel
+from sparq_roofline.interval import Interval
+from sparq_roofline.prediction import StepTime, TimePrediction
+
+SHAPE = AttentionShape(1, 4096, 4, 2, 32, "float32")
+CONFIG = SparqConfig(8, 64, 16)
+
+
+class Lines:
+    """Builds one valid line of each kind; keyword arguments replace fields."""
+
+    stamp: dict[str, Any] = {"run_id": "run-1", "time": datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)}  # noqa: RUF012
+
+    def hardware(self, bandwidth: float = 10e9) -> HardwareProfile:
+        def measured(value: float) -> Quantity:
+            return Quantity(value=value, kind="measured", source="a test")
+
+        half = EfficiencyRange(lower=0.5, expected=0.5, upper=1.0, kind="assumed", source="a test")
+        return HardwareProfile(
+            name="test-cpu",
+            title="Test CPU, 2 threads",
+            kind="cpu",
+            vendor="Test",
+            memory_bandwidth_bytes_per_s=measured(bandwidth),
+            memory_bytes=measured(8e9),
+            peak_flop_per_s={"float32": measured(100e9)},
+            launch_latency_s=measured(10e-6),
+            sector_bytes=measured(64.0),
+            efficiency=Efficiency(stream=half, gather=half, compute=half),
+            bandwidth_by_footprint=(
+                FootprintBandwidth(footprint_bytes=2**20, read_bandwidth_bytes_per_s=4 * bandwidth),
+                FootprintBandwidth(footprint_bytes=2**30, read_bandwidth_bytes_per_s=bandwidth),
+            ),
+        )
+
+    def environment(self, **fields: Any) -> Environment:
+        defaults: dict[str, Any] = {
+            "device": "Test CPU",
+            "device_kind": "cpu",
+            "n_cores": 2,
+            "n_threads": 2,
+            "memory_bytes": 8e9,
+            "load_average": None,
+            "operating_system": "Linux 6.1 x86_64",
+            "python": "3.11.9",
+            "versions": {"torch": "2.9.0"},
+            "commit": None,
+            "instruments": (Instrument(name="nvml", available=False, reason="driver missing"),),
+        }
+        return Environment(**{**defaults, **fields})
+
+    def run(self, **fields: Any) -> Run:
+        defaults: dict[str, Any] = {
+            "package_version": "0.1.0",
+            "suite": "tiny",
+            "suite_title": "Tiny",
+            "suite_sha256": "ab" * 32,
+            "n_planned": 2,
+            "resumed": False,
+            "command": ("sparq-perf", "run"),
+            "environment": self.environment(),
+        }
+        return Run(**{**self.stamp, **defaults, **fields})
+
+    def ceilings(self, phase: str = "start", bandwidth: float = 10e9) -> CeilingsLine:
+        return CeilingsLine(**self.stamp, phase=phase, hardware=self.hardware(bandwidth))
+
+    def time_model(self) -> TimeModel:
+        return TimeModel(
+            launch_s=1e-6,
+            stream_slowdown=1.25,
+            gather_slowdown=2.0,
+            element_s=1e-10,
+            compute_share=0.5,
+            piece_s=1e-7,
+            relative_residual=0.04,
+            n_points=11,
+        )
+
+    def calibration(self, implementation: str = "sparq-cpu") -> CalibrationLine:
+        point = CalibrationPoint(shape=SHAPE, config=CONFIG, measured_s=1e-3, fitted_s=1.1e-3)
+        return CalibrationLine(**self.stamp, implementation=implementation, model=self.time_model(), points=(point,))
+
+    def prediction(self, lower: float, expected: float, upper: float) -> TimePrediction:
+        step = StepTime("attend", expected, 1000, 10, 500, "memory")
+        return TimePrediction(1000, 10, 500, Interval(lower, expected, upper), "memory", "calibrated", (step,))
+
+    def measurement(self, samples_s: tuple[float, ...] | None = None, **fields: Any) -> Measurement:
+        """Dense unless ``config`` is given; ``predicted`` stands for the three numbers of a prediction."""
+        predicted = fields.pop("predicted", None)
+        config = fields.get("config")
+        defaults: dict[str, Any] = {
+            "model": "tiny",
+            "shape": SHAPE,
+            "config": None,
+            "cache_state": "cold",
+            "implementation": "dense-cpu" if config is None else "sparq-cpu",
+            "status": "ok",
+            "warmups": 2,
+            "energy_reason": "NVML: driver missing",
+            "prediction": self.prediction(*predicted) if predicted else None,
+        }
+        if fields.get("status") != "failed":
+            samples_s = samples_s or (1e-3, 2e-3, 4e-3)
+            defaults |= {
+                "median_ci_s": (min(samples_s), max(samples_s)),
+                "relative_noise": (max(samples_s) - min(samples_s)) / 2 / median(samples_s),
+                "stop_reason": "noise",
+            }
+        made = {**self.stamp, **defaults, "samples_s": samples_s or (), **fields}
+        made.setdefault(
+            "key", "/".join(str(made[name]) for name in ("shape", "config", "cache_state", "implementation"))
+        )
+        return Measurement(**made)
+
+    def step_profile(self, **fields: Any) -> StepProfile:
+        defaults: dict[str, Any] = {
+            "key": "some key",
+            "model": "tiny",
+            "shape": SHAPE,
+            "config": CONFIG,
+            "cache_state": "warm",
+            "implementation": "sparq-cpu",
+            "iterations": 5,
+            "total_s": 3e-3,
+            "steps": (ProfiledStep(name="score", time_s=1e-3), ProfiledStep(name="gather", time_s=0.0)),
+        }
+        return StepProfile(**{**self.stamp, **defaults, **fields})
+
+    def end(self, **fields: Any) -> End:
+        return End(**{**self.stamp, "outcome": "complete", "n_measured": 2, "n_missing": 0, "elapsed_s": 9.5, **fields})
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture
+def shape() -> AttentionShape:
+    return SHAPE
+
+
+@pytest.fixture
+def config() -> SparqConfig:
+    return CONFIG
+
+
+@pytest.fixture
+def every_kind(lines: Lines) -> list[Any]:
+    """One line of each kind, and each status of a measurement."""
+    return [
+        lines.run(),
+        lines.ceilings(),
+        lines.calibration(),
+        lines.measurement(config=CONFIG, predicted=(1e-3, 2e-3, 3e-3), max_error=1e-7, error_tolerance=1e-4),
+        lines.measurement(status="invalid", reasons=("noisy",), read_bandwidth_bytes_per_s=9e9),
+        lines.measurement(status="failed", reasons=("out of memory",)),
+        lines.step_profile(),
+        lines.end(),
+    ]
+
+
+@pytest.fixture
+def one_line() -> Callable[[BaseException], str]:
+    """The message of an error, which must be one line."""
+
+    def _one_line(error: BaseException) -> str:
+        message = str(error)
+        assert len(message.splitlines()) == 1
+        return message
+
+    return _one_line
