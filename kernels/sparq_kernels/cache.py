@@ -48,7 +48,7 @@ class KVCache:
         self.seq_len = 0
         if valid_start is None:
             valid_start = torch.zeros(batch, dtype=torch.int64)
-        self.valid_start = valid_start.to(self.device, torch.int64)
+        self.valid_start = valid_start.to(self.device, torch.int64, copy=True)
         mean_dtype = torch.float64 if dtype == torch.float64 else torch.float32
         self.mean_value = torch.zeros(batch, n_kv_heads, head_dim, dtype=mean_dtype, device=self.device)
         self._allocate(capacity)
@@ -63,7 +63,7 @@ class KVCache:
         valid_start: Tensor | None = None,
         capacity: int | None = None,
     ) -> "KVCache":
-        """A cache holding copies of existing keys and values.
+        """A cache holding copies of existing keys and values; padding becomes zeros.
 
         Args:
             k, v: [batch, n_kv_heads, seq_len, head_dim].
@@ -138,6 +138,12 @@ class KVCache:
                     cache._k[sequence, head, :seq_len] = k
                 if cache._kt is not None:
                     cache._kt[sequence, head, :, :seq_len] = k.T
+                # Padding is kept as zeros: torch's attention gives it weight 0, and 0 times a NaN left there is NaN.
+                cache._v[sequence, head, :start] = 0
+                if cache._k is not None:
+                    cache._k[sequence, head, :start] = 0
+                if cache._kt is not None:
+                    cache._kt[sequence, head, :, :start] = 0
                 if start < seq_len:
                     cache.mean_value[sequence, head] = v[start:].mean(0, dtype=cache.mean_value.dtype)
         return cache

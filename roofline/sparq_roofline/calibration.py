@@ -12,8 +12,8 @@ The roofline says what a device allows; an implementation reaches a share of it.
 
 `bandwidth` is the device's measured read bandwidth: from DRAM where caches are cold, at the footprint of the data
 where they are warm. Slowdowns are at least 1 (nothing beats the ceiling) and costs at least 0. The compute share is
-what arithmetic adds to the memory time that hides the rest of it. The fit is a bounded least squares on relative
-errors: a 20 µs step counts as much as a 100 ms one.
+what arithmetic adds to the memory time that hides the rest of it. The fit is a bounded, robust least squares on
+relative errors: a 20 µs step counts as much as a 100 ms one, and a disturbed point less than others.
 """
 
 import math
@@ -97,7 +97,7 @@ def bandwidth_at(hardware: HardwareProfile, footprint_bytes: float | None) -> fl
 
 
 def fit(points: Sequence[FitPoint]) -> TimeModel:
-    """Bounded least squares on relative errors; see the module's text for the model.
+    """Bounded, robust least squares on relative errors; see the module's text for the model.
 
     Raises:
         ConfigError: fewer points than parameters, which could not tell them apart.
@@ -114,20 +114,25 @@ def fit(points: Sequence[FitPoint]) -> TimeModel:
     # stays at its least.
     borne = features.any(axis=0)
     scale = features[:, borne].max(axis=0)
-    solution = lsq_linear(
-        features[:, borne] / scale / times[:, None],
-        np.ones(len(points)),
-        bounds=(least[borne] * scale, np.inf),
-    )
+    rows = features[:, borne] / scale / times[:, None]
     parameters = least.copy()
-    parameters[borne] = np.maximum(solution.x / scale, least[borne])
-    residuals = np.abs(features @ parameters / times - 1)
+    weights = residuals = np.ones(len(points))
+    for _ in range(ROUNDS):
+        solution = lsq_linear(rows * weights[:, None], weights, bounds=(least[borne] * scale, np.inf))
+        parameters[borne] = np.maximum(solution.x / scale, least[borne])
+        residuals = np.abs(features @ parameters / times - 1)
+        weights = np.sqrt(HUBER_THRESHOLD / np.maximum(residuals, HUBER_THRESHOLD))
     return TimeModel(
         **dict(zip(LEAST, parameters.tolist(), strict=True)),
         relative_residual=float(np.quantile(residuals, 0.9)),
         n_points=len(points),
     )
 
+
+# Huber weights: a point disturbed by other work on the machine must not bend the fit, so a residual beyond this counts
+# by its sign only.
+HUBER_THRESHOLD = 0.05
+ROUNDS = 10
 
 # The fitted parameters and the least each can be, in the order of `_features`.
 LEAST = {
@@ -172,31 +177,33 @@ def predict_calibrated(
     """
     bandwidth = bandwidth_at(hardware, footprint_bytes)
     peak = Ceilings.of(hardware, dtype).peak_flop_per_s
-    roofline_s = max((traffic.read_bytes + traffic.write_bytes) / bandwidth, traffic.flops / peak)
-    steps: list[StepTime] = []
-    shares: dict[Bound, float] = dict.fromkeys(BOUNDS, 0.0)
-    for step in traffic.steps:
-        terms = dict(zip(BOUNDS, model.step_terms(step, bandwidth, peak), strict=True))
-        for name, seconds in terms.items():
-            shares[name] += seconds
-        steps.append(
-            StepTime(
-                step.name,
-                sum(terms.values()),
-                step.read_bytes,
-                step.write_bytes,
-                step.flops,
-                max(BOUNDS, key=terms.__getitem__),
-            )
+    compute_s = traffic.flops / peak
+    roofline_s = max((traffic.read_bytes + traffic.write_bytes) / bandwidth, compute_s)
+    terms = [dict(zip(BOUNDS, model.step_terms(step, bandwidth, peak), strict=True)) for step in traffic.steps]
+    shares = {name: sum(term[name] for term in terms) for name in BOUNDS}
+    modelled_s = sum(shares.values())
+    expected_s = max(modelled_s, roofline_s)
+    # Below the roofline only where arithmetic that the fit saw hidden is now the ceiling: the steps stretch with it.
+    stretch = expected_s / modelled_s
+    steps = tuple(
+        StepTime(
+            step.name,
+            sum(term.values()) * stretch,
+            step.read_bytes,
+            step.write_bytes,
+            step.flops,
+            max(BOUNDS, key=term.__getitem__),
         )
-    expected_s = max(sum(shares.values()), roofline_s)
+        for step, term in zip(traffic.steps, terms, strict=True)
+    )
+    bound: Bound = "compute" if compute_s > modelled_s else max(BOUNDS, key=shares.__getitem__)
     width = max(2 * model.relative_residual, MINIMUM_RELATIVE_WIDTH)
     return TimePrediction(
         traffic.read_bytes,
         traffic.write_bytes,
         traffic.flops,
         Interval(max(roofline_s, expected_s * (1 - width)), expected_s, expected_s * (1 + width)),
-        max(BOUNDS, key=shares.__getitem__),
+        bound,
         "calibrated",
-        tuple(steps),
+        steps,
     )

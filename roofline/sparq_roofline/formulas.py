@@ -30,8 +30,8 @@ def sector_fraction(head_dim: Amount, rank: Amount, elements_per_sector: int) ->
     """
     untouched: Amount = 1.0
     for i in range(elements_per_sector):
-        left = head_dim - rank - i
-        untouched = untouched * (left * (left > 0)) / (head_dim - i)
+        left, of = head_dim - rank - i, head_dim - i
+        untouched = untouched * (left * (left > 0)) / (of + (of == 0))  # rows can be shorter than a sector
     return 1.0 - untouched
 
 

@@ -151,7 +151,7 @@ def _check(numbers: dict[str, Floats], layouts: NDArray[Any], length: int) -> No
         )
     row = first(~np.isin(layouts, K_LAYOUTS))
     if row is not None:
-        value = np.broadcast_to(layouts, length)[row]
+        value = np.broadcast_to(layouts, length)[row].item()
         raise ConfigError(f"sweep: k_layout[{row}] is {value!r}: choose one of {', '.join(K_LAYOUTS)}")
 
 

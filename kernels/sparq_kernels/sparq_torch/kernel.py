@@ -8,7 +8,7 @@ from sparq_kernels.profiling import step_range
 from sparq_kernels.reference import valid_positions
 from sparq_profiles import SparqConfig
 
-LARGEST_COPY_BYTES = 32 * 2**20
+LARGEST_COPY_BYTES = 16 * 2**20
 LOWEST = torch.finfo(torch.float32).min
 
 

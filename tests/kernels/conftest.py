@@ -1,0 +1,127 @@
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sparq_kernels import IMPLEMENTATIONS
+from sparq_kernels.reference import SparqSteps
+from sparq_profiles import ConfigError, SparqConfig
+
+# Largest error allowed against the float64 reference, relative to the largest value.
+TOLERANCE = {
+    torch.float64: 1e-10,
+    torch.float32: 2e-5,
+    torch.float16: 4e-3,
+    torch.bfloat16: 3e-2,
+}
+DENSE = [name for name, entry in IMPLEMENTATIONS.items() if not entry.sparse and "cpu" in entry.devices]
+SPARSE = [name for name, entry in IMPLEMENTATIONS.items() if entry.sparse and "cpu" in entry.devices]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`dense_name` and `sparse_name` run over every implementation there is for a CPU."""
+    for fixture, names in (("dense_name", DENSE), ("sparse_name", SPARSE)):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, names)
+
+
+@pytest.fixture(scope="session")
+def tolerance() -> dict[torch.dtype, float]:
+    """The one table of type → tolerance."""
+    return TOLERANCE
+
+
+@pytest.fixture(scope="session")
+def assert_close() -> Callable[..., None]:
+    """assert_close(y, expected): finite, of one shape, and within the tolerance of y's type."""
+
+    def _assert_close(y: Tensor, expected: Tensor, *, tolerance: float | None = None) -> None:
+        assert y.shape == expected.shape
+        assert bool(y.isfinite().all())
+        allowed = TOLERANCE[y.dtype] if tolerance is None else tolerance
+        if y.numel():
+            error = float((y.double() - expected.double()).abs().max())
+            assert error <= allowed * max(1.0, float(expected.abs().max()))
+
+    return _assert_close
+
+
+@pytest.fixture(scope="session")
+def make_inputs() -> Callable[..., Any]:
+    """make_inputs(batch, n_kv_heads, group, seq_len, head_dim, seed) → q, k, v of one type.
+
+    Queries are heavy-tailed as real ones are: a few channels carry most of Σ|q|.
+    """
+
+    def _make(
+        batch: int,
+        n_kv_heads: int,
+        group: int,
+        seq_len: int,
+        head_dim: int,
+        *,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> SimpleNamespace:
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator)
+
+        q = normal(batch, n_kv_heads * group, head_dim) * (0.4 * normal(1, 1, head_dim)).exp()
+        k, v = (normal(batch, n_kv_heads, seq_len, head_dim) for _ in range(2))
+        v += normal(batch, n_kv_heads, 1, head_dim)  # a mean that matters
+        return SimpleNamespace(q=q.to(dtype), k=k.to(dtype), v=v.to(dtype))
+
+    return _make
+
+
+@pytest.fixture(scope="session")
+def decided() -> Callable[[Tensor, SparqSteps, SparqConfig, float], Tensor]:
+    """Bool [batch, n_heads]: whether float32 must choose the same channels and positions as float64.
+
+    It need not where the last one in and the first one out differ by less than ``margin``.
+    """
+
+    def gap(values: Tensor, chosen: Tensor) -> Tensor:
+        """Smallest chosen value less the largest of the others; inf where nothing is left out."""
+        lowest = values.masked_fill(~chosen, float("inf")).amin(-1)
+        return lowest - values.masked_fill(chosen, float("-inf")).amax(-1)
+
+    def _decided(q: Tensor, steps: SparqSteps, config: SparqConfig, margin: float) -> Tensor:
+        batch, n_kv_heads, group, _ = steps.scores.shape
+        magnitude = q.double().reshape(batch, n_kv_heads, group, -1).abs().sum(2)
+        used = torch.zeros_like(magnitude, dtype=torch.bool).scatter(-1, steps.channels, True)
+        clear = gap(magnitude, used) > margin
+        valid = steps.scores[:, :, 0] > float("-inf")
+        if config.group_score == "softmax":
+            shared = steps.scores.softmax(-1).nan_to_num(0.0).sum(2)
+            shared = shared / shared.amax(-1, keepdim=True).clamp(min=1e-300)
+        else:
+            shared = steps.scores.sum(2)
+        if config.local_window:
+            shared[..., -config.local_window :] = float("inf")
+        shared = shared.masked_fill(~valid, float("-inf"))
+        difference = gap(shared, steps.selected)
+        # Fewer valid positions than top_k: all of them, or none, are selected.
+        clear &= (difference > margin) | difference.isnan() | (steps.selected == valid).all(-1)
+        return clear.repeat_interleave(group, dim=1)
+
+    return _decided
+
+
+@pytest.fixture
+def refusal() -> Callable[..., str]:
+    """The message of the ConfigError that call(*args, **kwargs) must raise; it must be one line."""
+
+    def _refusal(call: Callable[..., object], *args: Any, **kwargs: Any) -> str:
+        with pytest.raises(ConfigError) as caught:
+            call(*args, **kwargs)
+        message = str(caught.value)
+        assert len(message.splitlines()) == 1
+        return message
+
+    return _refusal
