@@ -1,6 +1,6 @@
 """What is to be measured: suites of workloads, written as grids in TOML."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Literal
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sparq_profiles.errors import ConfigError
+from sparq_profiles.model import ModelProfile
 from sparq_profiles.quantity import Flag, Frozen, Whole
 from sparq_profiles.shape import AttentionShape, DType, GroupScore, KLayout, SparqConfig
 
@@ -107,17 +108,18 @@ class Suite(Frozen):
     dtype: DType = "float32"
     grids: Annotated[tuple[SuiteGrid, ...], Field(min_length=1)]
 
-    def workloads(self) -> Iterator[tuple[Workload, SuiteGrid]]:
+    def workloads(self, find_model: Callable[[str], ModelProfile]) -> Iterator[tuple[Workload, SuiteGrid]]:
         """Every SparQ workload in the order of the file, each with its grid; a dense baseline is implied.
+
+        Args:
+            find_model: profile of a model by its name, such as `load_model`.
 
         Raises:
             ProfileError: an unknown model name.
             ConfigError: a rank above the model's head_dim.
         """
-        from sparq_profiles.load import load_model
-
         for grid in self.grids:
-            model = None if grid.shape else load_model(grid.model)
+            model = None if grid.shape else find_model(grid.model)
             for batch, seq_len, cache_state in product(grid.batch, grid.seq_len, grid.cache_state):
                 if grid.shape:
                     shape = AttentionShape(batch=batch, seq_len=seq_len, dtype=self.dtype, **grid.shape.model_dump())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sparq_kernels import find_implementation
 from sparq_kernels.registry import IMPLEMENTATIONS
 from sparq_perf.measure.timing import Contender
-from sparq_profiles import AttentionShape, ConfigError
+from sparq_profiles import AttentionShape, ConfigError, load_model
 from sparq_profiles.shape import KLayout
 from sparq_profiles.suite import CacheState, Suite
 
@@ -74,7 +74,7 @@ def plan(suite: Suite, device: str, only: tuple[str, ...] = ()) -> list[Group]:
         if entry.refusal(suite.dtype, device) is None and (not only or entry.name in only)
     ]
     groups: dict[tuple[str, AttentionShape, CacheState, KLayout], dict[Contender, None]] = {}
-    for workload, grid in suite.workloads():
+    for workload, grid in suite.workloads(load_model):
         assert workload.config is not None
         chosen = [entry for entry in usable if not grid.implementations or entry.name in grid.implementations]
         place = (workload.model, workload.shape, workload.cache_state, workload.config.k_layout)

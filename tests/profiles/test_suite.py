@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from sparq_profiles import AttentionShape, ConfigError, ProfileError, SparqConfig, Suite, Workload, load_suite
+from sparq_profiles import (
+    AttentionShape,
+    ConfigError,
+    ProfileError,
+    SparqConfig,
+    Suite,
+    Workload,
+    load_model,
+    load_suite,
+)
 from sparq_profiles.load import list_names
 
 HEADER = 'name = "small"\ntitle = "A small suite"\n'
@@ -31,12 +40,12 @@ def test_workloads_in_the_order_of_the_file(write: Callable[..., Path]) -> None:
         shape = AttentionShape(batch, seq_len, n_heads=8, n_kv_heads=2, head_dim=64, dtype="float32")
         return Workload("label", shape, config, "cold")
 
-    assert [item for item, _ in suite.workloads()] == [
+    assert [item for item, _ in suite.workloads(load_model)] == [
         workload(batch, seq_len, config)
         for batch, seq_len in [(1, 1024), (1, 2048), (4, 1024), (4, 2048)]
         for config in (wide, narrow)
     ]
-    assert all(grid is suite.grids[0] for _, grid in suite.workloads())
+    assert all(grid is suite.grids[0] for _, grid in suite.workloads(load_model))
 
 
 def test_grids_and_cache_states_follow_each_other(write: Callable[..., Path]) -> None:
@@ -49,7 +58,7 @@ implementations = ["numba"]
 configs = [{ rank = 32, top_k = 128, mean_value = false }]
 """
     text = HEADER + 'dtype = "bfloat16"\n' + GRID + second
-    items = list(read(write, text).workloads())
+    items = list(read(write, text).workloads(load_model))
     assert len(items) == 8 + 2
     (warm, grid), (cold, _) = items[8:]
     assert (warm.cache_state, cold.cache_state) == ("warm", "cold")
@@ -60,7 +69,7 @@ configs = [{ rank = 32, top_k = 128, mean_value = false }]
 
 
 def test_dense_baseline_keeps_all_but_the_config(write: Callable[..., Path]) -> None:
-    workload, _ = next(read(write, HEADER + GRID).workloads())
+    workload, _ = next(read(write, HEADER + GRID).workloads(load_model))
     dense = workload.as_dense
     assert dense.config is None
     assert (dense.model, dense.shape, dense.cache_state) == ("label", workload.shape, "cold")
@@ -69,7 +78,7 @@ def test_dense_baseline_keeps_all_but_the_config(write: Callable[..., Path]) -> 
 @pytest.mark.parametrize(("top_k", "window"), [(128, 32), (64, 16), (7, 1), (3, 0)])
 def test_local_window_is_a_quarter_of_the_top_k(write: Callable[..., Path], top_k: int, window: int) -> None:
     suite = read(write, HEADER + GRID.replace("top_k = 64", f"top_k = {top_k}"))
-    workload, _ = next(suite.workloads())
+    workload, _ = next(suite.workloads(load_model))
     assert workload.config is not None
     assert workload.config.local_window == window
 
@@ -77,9 +86,9 @@ def test_local_window_is_a_quarter_of_the_top_k(write: Callable[..., Path], top_
 def test_max_kv_bytes_leaves_out_what_is_larger(write: Callable[..., Path]) -> None:
     # K and V of batch 1, 1024 tokens, 2 KV heads of 64, float32: 2 * 1024 * 2 * 64 * 4 = 1 MiB.
     text = HEADER + GRID + "max_kv_bytes = 4194304\n"
-    shapes = [(w.shape.batch, w.shape.seq_len) for w, _ in read(write, text).workloads()]
+    shapes = [(w.shape.batch, w.shape.seq_len) for w, _ in read(write, text).workloads(load_model)]
     assert shapes == [(1, 1024), (1, 1024), (1, 2048), (1, 2048), (4, 1024), (4, 1024)]
-    assert not list(read(write, text.replace("4194304", "1048575")).workloads())
+    assert not list(read(write, text.replace("4194304", "1048575")).workloads(load_model))
 
 
 @pytest.mark.parametrize(
@@ -124,11 +133,11 @@ def test_a_models_heads_are_checked_when_asked_for(
     grid = f'[[grids]]\nmodel = "{model}"\nseq_len = [64]\nconfigs = [{{ rank = {rank}, top_k = 8 }}]\n'
     suite: Any = read(write, HEADER + grid)
     with pytest.raises(error, match=message):
-        list(suite.workloads())
+        list(suite.workloads(load_model))
 
 
 @pytest.mark.parametrize("name", list_names("suites"))
 def test_every_shipped_suite_has_workloads(name: str) -> None:
     suite = load_suite(name)
     assert suite.name == name
-    assert list(suite.workloads())
+    assert list(suite.workloads(load_model))

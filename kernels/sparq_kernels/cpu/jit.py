@@ -113,12 +113,13 @@ def _largest_of_block(typing_context: Any, row: Any, start: Any) -> Any:
         lanes = 16
         vector = ir.VectorType(ir.FloatType(), lanes)
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        best: Any = None
+        # Not the first part: a NaN there would keep its lane against all that follows.
+        best: Any = ir.Constant(vector, [float("-inf")] * lanes)
         for offset in range(0, BLOCK, lanes):
             position = builder.add(arguments[1], context.get_constant(types.intp, offset))
             pointer = builder.bitcast(builder.gep(array.data, [position]), vector.as_pointer())
             part = builder.load(pointer, align=4)
-            best = part if best is None else builder.select(builder.fcmp_ordered(">", part, best), part, best)
+            best = builder.select(builder.fcmp_ordered(">", part, best), part, best)
         while lanes > 1:  # fold the upper half onto the lower
             lanes //= 2
             mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
