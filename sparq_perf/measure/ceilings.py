@@ -2,8 +2,8 @@
 
 Read bandwidth is the best of several ways to read (plain, and eight rows side by side in 1 to 4 streams a thread),
 each a median, so that it is a ceiling for every kernel and not the speed of one loop. Sizes go from inside a core's
-cache to twice the last level, so that a cache is never taken for memory: the bandwidth called DRAM's is that of the
-largest buffer.
+cache to eight times the last level, so that a cache is never taken for memory: the bandwidth called DRAM's is that
+of the largest buffer.
 """
 
 import re
@@ -21,34 +21,50 @@ from sparq_profiles.quantity import Quantity
 
 MIB = 2**20
 SMALLEST_BYTES = 2 * MIB
-DRAM_CACHE_MULTIPLE = 2.0
+# Reads over twice the last-level cache evict what was in it, which is what a flush is for. But a cache may keep part of
+# a buffer that is read again and again: over twice its size, bandwidth came out anywhere from 32 to 45 GB/s from run to
+# run on one machine. Over eight times its size it can serve an eighth of the reads at most.
+FLUSH_CACHE_MULTIPLE = 2
+DRAM_CACHE_MULTIPLE = 8
 SMALLEST_DRAM_BYTES = 256 * MIB
-LARGEST_DRAM_BYTES = 2048 * MIB
+LARGEST_DRAM_BYTES = 4096 * MIB
 STREAMS = (1, 2, 4)
 FLUSH_STREAMS = 4
 SOURCE = "measured on this machine by sparq-perf run"
 
 
 def dram_buffer_bytes() -> int:
-    """Size of a buffer whose reads come from DRAM: twice the last-level cache, within reason and memory."""
-    llc = max(cache_sizes().values(), default=64 * MIB)
-    wanted = min(max(int(DRAM_CACHE_MULTIPLE * llc), SMALLEST_DRAM_BYTES), LARGEST_DRAM_BYTES)
+    """Size of a buffer whose reads come from DRAM: eight times the last-level cache, within reason and memory."""
+    wanted = min(max(DRAM_CACHE_MULTIPLE * _last_level_bytes(), SMALLEST_DRAM_BYTES), LARGEST_DRAM_BYTES)
     return min(wanted, memory_available_bytes() // 4) // MIB * MIB
 
 
+def _last_level_bytes() -> int:
+    return max(cache_sizes().values(), default=64 * MIB)
+
+
 class Flush:
-    """Reads a buffer larger than every cache; its speed shows whether the machine is as fast as before."""
+    """Reads a buffer larger than every cache; its speed shows whether the machine is as fast as before.
+
+    Attributes:
+        flush_bytes: how much one flush reads: the first part of `data`.
+        seen: bandwidth of every flush since the list was last cleared, bytes/s.
+    """
 
     def __init__(self, n_threads: int) -> None:
         self._data = np.ones(dram_buffer_bytes() // 4, np.float32)
+        wanted = max(FLUSH_CACHE_MULTIPLE * _last_level_bytes(), SMALLEST_DRAM_BYTES)
+        self.flush_bytes = min(self._data.nbytes, wanted)
+        self.seen: list[float] = []
         self._sums = np.zeros(n_threads, np.float32)
         self._n_threads = n_threads
 
     def __call__(self) -> float:
         """Flush; returns the read bandwidth seen, bytes/s."""
         start = perf_counter()
-        cpu_probes.read_side_by_side(self._data, self._n_threads, FLUSH_STREAMS, self._sums)
-        return self._data.nbytes / (perf_counter() - start)
+        cpu_probes.read_side_by_side(self._data[: self.flush_bytes // 4], self._n_threads, FLUSH_STREAMS, self._sums)
+        self.seen.append(self.flush_bytes / (perf_counter() - start))
+        return self.seen[-1]
 
     @property
     def data(self) -> NDArray[np.float32]:
@@ -63,12 +79,12 @@ def find_ceilings(
 
     Args:
         n_threads: threads that the kernels use.
-        flush: its buffer is the one read for DRAM bandwidth.
+        flush: its buffer is the one read; the flush's own size is a point of the curve.
         seconds: time to spend on bandwidth and compute together, roughly.
         progress: told what is being probed.
     """
     curve = []
-    sizes = _probe_sizes(flush.data.nbytes)
+    sizes = _probe_sizes(flush.data.nbytes, flush.flush_bytes)
     for size in sizes:
         progress(f"read bandwidth, {size / MIB:g} MiB")
         bandwidth = _read_bandwidth(flush.data[: size // 4], n_threads, seconds / len(sizes))
@@ -113,13 +129,13 @@ FULL_SOURCE = "share of a measured ceiling that a compiled kernel reaches"
 GATHER_SOURCE = "rows of 512 bytes picked by index: bound by the latency of a few misses in flight a core"
 
 
-def _probe_sizes(largest: int) -> list[int]:
+def _probe_sizes(largest: int, flush_bytes: int) -> list[int]:
     sizes = []
     size = SMALLEST_BYTES
     while size < largest:
         sizes.append(size)
         size *= 4
-    return [*sizes, largest]
+    return sorted({*sizes, flush_bytes, largest})
 
 
 def _read_bandwidth(data: NDArray[np.float32], n_threads: int, seconds: float) -> float:

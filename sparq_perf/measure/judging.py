@@ -18,7 +18,7 @@ def reasons_against(
         noise: relative noise of the samples' median.
         error: largest absolute difference from the float64 reference.
         tolerance: what is allowed of it.
-        ceiling_bytes_per_s: read bandwidth found at the start of the run.
+        ceiling_bytes_per_s: bandwidth of such a flush when the ceilings were found.
     """
     reasons = []
     if not error <= tolerance:  # nor NaN

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from types import FrameType
 from typing import Any, Literal
@@ -46,8 +47,13 @@ from sparq_perf.records.store import RecordWriter
 from sparq_profiles import AttentionShape, SparqConfig, SparqPerfError
 from sparq_profiles.hardware import HardwareProfile
 from sparq_profiles.suite import Suite
+from sparq_roofline.calibration import bandwidth_at
 
 MEMORY_SHARE = 0.9
+# Ceilings found while another program ran make everything after them look wrong. Found again, twice at most.
+ATTEMPTS = 3
+CALIBRATION_DRIFT = 0.12
+LARGEST_RESIDUAL = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class _Session:
         self._options, self._writer, self._environment = options, writer, environment
         self._groups, self._state, self._progress = groups, state, progress
         self._run_id = uuid.uuid4().hex[:12]
+        self._flush_bytes = 0
         self._errors: dict[tuple[AttentionShape, SparqConfig | None, str], float] = {}
         nvml = next(instrument for instrument in environment.instruments if instrument.name == "nvml")
         self._energy_reason = energy_reason(nvml)
@@ -176,17 +183,37 @@ class _Session:
         self._progress.start(total)
         n_threads = self._environment.n_threads
         flush = Flush(n_threads)
-        hardware = self._state.hardware
-        if hardware is None:
-            hardware = self._find_ceilings("start", flush)
+        self._flush_bytes = flush.flush_bytes
         self._check_all(missing)
-        if uncalibrated:
-            self._calibrate(uncalibrated, hardware, flush)
+        hardware = self._state.hardware or self._find_ceilings("start", flush)
+        for attempt in range(1, ATTEMPTS + 1):
+            if uncalibrated:
+                flush.seen.clear()
+                self._calibrate(uncalibrated, hardware, flush)
+            trouble = None if self._state.hardware else self._disturbed(hardware, flush)
+            if trouble is None or attempt == ATTEMPTS:
+                break
+            self._progress.note(f"{trouble}: finding ceilings and calibration again")
+            hardware = self._find_ceilings("start", flush)
         for group, weight in zip(missing, weights, strict=True):
             self._progress.stage(_describe(group))
             self._measure_group(group, hardware, flush)
             self._progress.advance(weight)
         self._find_ceilings("end", flush)
+
+    def _disturbed(self, hardware: HardwareProfile, flush: Flush) -> str | None:
+        """Why ceilings and calibration found just now cannot stand: other work came or went meanwhile."""
+        if flush.seen:
+            before = bandwidth_at(hardware, flush.flush_bytes)
+            during = median(flush.seen)
+            if abs(during / before - 1) > CALIBRATION_DRIFT:
+                return (
+                    f"the machine changed speed during calibration ({before / 1e9:.1f}, then {during / 1e9:.1f} GB/s)"
+                )
+        for name, model in self._state.models.items():
+            if model.relative_residual > LARGEST_RESIDUAL:
+                return f"the calibration of {name} is off by {model.relative_residual:.0%} at its own points"
+        return None
 
     def _lacks(self, key: str) -> bool:
         return key not in self._state.done or (self._options.profile and key not in self._state.profiled)
@@ -265,7 +292,7 @@ class _Session:
         noise = relative_noise(samples)
         error = self._error(group, contender)
         tolerance = TOLERANCE[group.shape.dtype]
-        reasons = reasons_against(timing, noise, error, tolerance, hardware.memory_bandwidth_bytes_per_s.value)
+        reasons = reasons_against(timing, noise, error, tolerance, bandwidth_at(hardware, self._flush_bytes))
         self._finish(
             group,
             contender,

@@ -79,10 +79,10 @@ def build_provenance(lines: list[Line], names: Mapping[SparqConfig | None, str])
 
 
 def starting_hardware(lines: list[Line]) -> HardwareProfile | None:
-    """The ceilings that the predictions rest on: the first recorded, None where there are none."""
+    """The ceilings that the predictions rest on: a start's last recorded, None where there are none."""
     found = [line for line in lines if isinstance(line, CeilingsLine)]
     starts = [line for line in found if line.phase == "start"]
-    return (starts or found)[0].hardware if found else None
+    return (starts or found)[-1].hardware if found else None
 
 
 def _ending_hardware(lines: list[Line]) -> HardwareProfile | None:

@@ -63,6 +63,7 @@ class Bench:
         samples, bandwidth, error, stop_reason: what a measurement finds.
         before_group, before_profile: called first when a group is timed, or a contender profiled; may raise.
         available: free memory.
+        flushes: bandwidths that the flush has seen; calibration_flushes: what each calibration adds, in turn.
     """
 
     def __init__(self, lines: Any, out: Path) -> None:
@@ -71,6 +72,8 @@ class Bench:
         self.bandwidth: float | None = 10e9
         self.error, self.stop_reason = 1e-7, "noise"
         self.available = 8e9
+        self.flushes: list[float] = []
+        self.calibration_flushes: list[float] = []
         self.calls: list[tuple[Any, ...]] = []
         self.before_group: Callable[[int], None] = lambda seq_len: None
         self.before_profile: Callable[[str], None] = lambda implementation: None
@@ -85,6 +88,8 @@ class Bench:
 
     def calibrate(self, implementations: Sequence[str], *_: Any, **options: Any) -> dict[str, Calibrated]:
         self.calls.append(("calibrate", *implementations))
+        if self.calibration_flushes:
+            self.flushes.append(self.calibration_flushes.pop(0))
         for _ in SHAPES:
             options["progress"]("a shape")
         points = self.lines.calibration().points
@@ -137,7 +142,7 @@ def bench(lines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     for part in parts:
         monkeypatch.setattr(run_module, part, getattr(bench, part))
     monkeypatch.setattr(run_module, "Rounds", bench.make_rounds)
-    monkeypatch.setattr(run_module, "Flush", lambda n_threads: object())
+    monkeypatch.setattr(run_module, "Flush", lambda n_threads: SimpleNamespace(flush_bytes=2**30, seen=bench.flushes))
     monkeypatch.setattr(run_module, "memory_available_bytes", lambda: int(bench.available))
     monkeypatch.setattr(run_module, "probe_environment", lambda n_threads: bench.environment)
     threads, handler = (numba.get_num_threads(), torch.get_num_threads()), signal.getsignal(signal.SIGTERM)

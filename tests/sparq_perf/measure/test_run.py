@@ -404,3 +404,22 @@ def test_out_that_cannot_be_written(bench: Any, suite_of: Callable[..., Any]) ->
     bench.out.write_text("a file")
     with pytest.raises(RecordError, match="cannot be written"):
         run_suite(RunOptions(suite_of(), bench.out, n_threads=1), bench.progress)
+
+
+@pytest.mark.parametrize(
+    ("flushes", "attempts"),
+    [
+        ([10e9], 1),
+        ([19e9, 10.5e9], 2),  # another program held the machine while the ceilings were found, then went
+        ([5e9, 5e9, 5e9, 5e9], 3),  # twice more at most: a machine that never settles is measured as it is
+    ],
+)
+def test_ceilings_and_calibration_are_found_again_when_disturbed(
+    bench: Any, flushes: list[float], attempts: int
+) -> None:
+    bench.calibration_flushes = list(flushes)
+    assert bench.run() == "complete"
+    assert [name for name, *_ in bench.calls].count("calibrate") == attempts
+    assert len([line for line in bench.lines_of("ceilings") if line.phase == "start"]) == attempts
+    notes = [note for note in bench.progress.notes if "changed speed during calibration" in note]
+    assert len(notes) == attempts - 1
