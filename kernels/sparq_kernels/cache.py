@@ -132,7 +132,7 @@ class KVCache:
         for sequence in range(batch):
             start = int(cache.valid_start[sequence])
             for head in range(n_kv_heads):
-                k, v = make_head(sequence, head)
+                k, v = (tensor.detach() for tensor in make_head(sequence, head))
                 cache._v[sequence, head, :seq_len] = v
                 if cache._k is not None:
                     cache._k[sequence, head, :seq_len] = k
@@ -216,7 +216,7 @@ class KVCache:
             ConfigError: another shape or type.
         """
         expected = (self.batch, self.n_kv_heads, self.head_dim)
-        k, v = (t.squeeze(2) if t.ndim == 4 and t.shape[2] == 1 else t for t in (k, v))
+        k, v = (t.detach().squeeze(2) if t.ndim == 4 and t.shape[2] == 1 else t.detach() for t in (k, v))
         if k.shape != expected or v.shape != expected or k.dtype != self.dtype or v.dtype != self.dtype:
             raise ConfigError(
                 f"KVCache.append: k is {k.dtype} {tuple(k.shape)} and v {v.dtype} {tuple(v.shape)}: both must be "
@@ -231,9 +231,10 @@ class KVCache:
             self._kt[..., position] = k
         self._v[:, :, position] = v
         self.seq_len += 1
-        # from_tensors keeps valid_start within the sequence, so an appended token is always valid.
-        count = (self.seq_len - self.valid_start).to(self.mean_value.dtype)[:, None, None]
-        self.mean_value += (v.to(self.mean_value.dtype) - self.mean_value) / count
+        # A cache built empty may still be filling a sequence's padding: that enters no mean.
+        count = (self.seq_len - self.valid_start)[:, None, None]
+        step = (v.to(self.mean_value.dtype) - self.mean_value) / count.clamp(min=1)
+        self.mean_value += torch.where(count > 0, step, torch.zeros_like(step))
 
     def _allocate(self, capacity: int) -> None:
         rows = (self.batch, self.n_kv_heads, max(capacity, 1), self.head_dim)

@@ -106,7 +106,7 @@ def decode(q: "Tensor", cache: "KVCache", config: SparqConfig | None = None, imp
     dtype, device = str(cache.dtype).removeprefix("torch."), cache.device.type
     chosen = _choose(implementation, sparse, dtype, device)
     kernel: Callable[..., Any] = chosen.kernel()
-    q = q.contiguous()
+    q = q.detach().contiguous()  # inference only: no gradient flows through the compiled kernels
     return kernel(q, cache, config) if sparse else kernel(q, cache)  # type: ignore[no-any-return]
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparq_kernels import KVCache
+from sparq_kernels import KVCache, decode
 from sparq_kernels.memory import CACHE_LINE_BYTES, allocate, padded_stride
 from sparq_profiles import AttentionShape
 from sparq_profiles.shape import K_LAYOUTS, KLayout
@@ -216,3 +216,22 @@ def test_allocated_bytes(make_inputs: Inputs, k_layout: KLayout, factor: float) 
     cache = KVCache.from_tensors(case.k, case.v, k_layout=k_layout)
     dense = 2 * case.k.numel() * 4
     assert factor * dense <= cache.allocated_bytes <= factor * dense * 1.01
+
+
+def test_padding_appended_to_an_empty_cache_enters_no_mean() -> None:
+    cache = KVCache(2, 1, 8, capacity=4, dtype=torch.float32, valid_start=torch.tensor([0, 2]))
+    tokens = torch.arange(4.0)
+    for token in tokens:
+        cache.append(torch.ones(2, 1, 8), token.expand(2, 1, 8))
+    assert cache.mean_value[0, 0, 0] == 1.5  # of 0, 1, 2, 3
+    assert cache.mean_value[1, 0, 0] == 2.5  # of 2, 3
+
+
+def test_tensors_that_require_grad_are_taken_as_values() -> None:
+    k, v, q = (torch.randn(1, 2, 16, 8), torch.randn(1, 2, 16, 8), torch.randn(1, 2, 8))
+    plain = decode(q, KVCache.from_tensors(k, v))
+    for tensor in (k, v, q):
+        tensor.requires_grad_()
+    found = decode(q, KVCache.from_tensors(k, v))
+    assert not found.requires_grad
+    assert torch.equal(found, plain)
