@@ -15,7 +15,7 @@ from sparq_roofline.steps import StepTraffic
 
 Floats = NDArray[np.float64]
 
-# Rows worked on at a time: the temporaries of a block stay in a core's L2 cache, which is 2-3 times faster than
+# Rows worked on at a time: the temporaries of a block stay in a core's L2 cache, which is 1.4 times faster than
 # whole columns through DRAM.
 BLOCK_ROWS = 8192
 

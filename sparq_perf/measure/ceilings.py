@@ -22,8 +22,7 @@ from sparq_profiles.quantity import Quantity
 MIB = 2**20
 SMALLEST_BYTES = 2 * MIB
 # Reads over twice the last-level cache evict what was in it, which is what a flush is for. But a cache may keep part of
-# a buffer that is read again and again: over twice its size, bandwidth came out anywhere from 32 to 45 GB/s from run to
-# run on one machine. Over eight times its size it can serve an eighth of the reads at most.
+# a buffer that is read again and again; over eight times its size it can serve an eighth of the reads at most.
 FLUSH_CACHE_MULTIPLE = 2
 DRAM_CACHE_MULTIPLE = 8
 SMALLEST_DRAM_BYTES = 256 * MIB

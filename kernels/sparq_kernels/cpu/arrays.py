@@ -15,7 +15,7 @@ def storage_arrays(cache: KVCache) -> tuple[Any, Any, Any]:
     """K [batch, n_kv_heads, ≥ seq_len, head_dim], Kᵀ [batch, n_kv_heads, head_dim, ≥ seq_len], V like K.
 
     Whole and contiguous, spare capacity included: numba then knows that rows have stride 1, without which their loops
-    do not vectorise (1.6 times the time of a score pass). A copy that the layout does not keep is an empty array, for
+    do not vectorise (a score pass takes 1.2 times as long). A copy that the layout does not keep is an empty array, for
     compiled code needs one of the right type.
     """
     k, kt, v = cache.storage
