@@ -5,12 +5,16 @@ from pathlib import Path
 from sparq_perf.comparison import Comparison, compare, median_absolute_error, prediction_error
 from sparq_perf.records.schema import CeilingsLine, Line, Measurement
 from sparq_perf.records.store import latest_measurements
+from sparq_profiles.shape import DType
 
 GIGA = 1e9
 
 
-def summarise(lines: list[Line], report: Path) -> list[str]:
-    """Five lines: ceilings, counts, best speedup with its prediction, prediction error, and where the report is."""
+def summarise(lines: list[Line], report: Path | str) -> list[str]:
+    """Five lines: ceilings, counts, best speedup with its prediction, prediction error, and the report.
+
+    ``report``: where it is, or why there is none.
+    """
     measurements = list(latest_measurements(lines).values())
     return [
         f"ceilings    {_ceilings(lines)}",
@@ -33,8 +37,11 @@ def _ceilings(lines: list[Line]) -> str:
     if not found:
         return "not measured: the run ended before they were found"
     hardware = found[-1]
-    bandwidth, peak = hardware.memory_bandwidth_bytes_per_s.value, hardware.peak_for("float32").value
-    return f"{bandwidth / GIGA:.1f} GB/s read from DRAM, {peak / GIGA:.0f} GFLOP/s float32 ({hardware.title})"
+    bandwidth, copied = hardware.memory_bandwidth_bytes_per_s.value, hardware.copy_bandwidth_bytes_per_s
+    copies = f", {copied.value / GIGA:.1f} GB/s copied" if copied else ""
+    name: DType = "float16" if hardware.kind == "gpu" else "float32"
+    peak = hardware.peak_for(name).value
+    return f"{bandwidth / GIGA:.1f} GB/s read from DRAM{copies}, {peak / GIGA:.0f} GFLOP/s {name} ({hardware.title})"
 
 
 def _counts(measurements: list[Measurement]) -> str:

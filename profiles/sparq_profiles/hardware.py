@@ -57,6 +57,7 @@ class HardwareProfile(Frozen):
         kind: ``gpu`` or ``cpu``.
         device_names: names that drivers report for this device, for matching records to profiles.
         memory_bandwidth_bytes_per_s: peak (datasheet) or achieved (measured) DRAM bandwidth.
+        copy_bandwidth_bytes_per_s: achieved DRAM bandwidth of a copy, bytes read and written together.
         memory_bytes: capacity.
         peak_flop_per_s: dense peaks by element type: tensor cores without sparsity on GPUs.
         l2_bytes, llc_bytes: last private or shared cache, and a memory-side cache where there is one.
@@ -65,7 +66,7 @@ class HardwareProfile(Frozen):
         launch_latency_s: fixed cost of one kernel launch, or of one parallel region on a CPU.
         sector_bytes: smallest unit a memory access moves.
         efficiency: fractions of the ceilings that kernels reach; measured ceilings need none below 1.
-        bandwidth_by_footprint: measured read bandwidth by buffer size, ascending (CPUs).
+        bandwidth_by_footprint: measured read bandwidth by buffer size, ascending; where measured.
     """
 
     schema_version: Literal[1] = 1
@@ -76,6 +77,7 @@ class HardwareProfile(Frozen):
     architecture: str | None = None
     device_names: tuple[str, ...] = ()
     memory_bandwidth_bytes_per_s: Quantity
+    copy_bandwidth_bytes_per_s: Quantity | None = None
     memory_bytes: Quantity
     peak_flop_per_s: dict[PeakName, Quantity]
     l2_bytes: Quantity | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sparq_profiles.errors import ConfigError
+from sparq_profiles.expectation import Expectation
 from sparq_profiles.model import ModelProfile
 from sparq_profiles.quantity import Flag, Frozen, Whole
 from sparq_profiles.shape import AttentionShape, DType, GroupScore, KLayout, SparqConfig
@@ -46,6 +47,11 @@ class SuiteConfig(Frozen):
     group_score: GroupScore = "logits"
     k_layout: KLayout = "two_copies"
 
+    def is_for(self, expectation: Expectation) -> bool:
+        """Whether an expectation is about these settings."""
+        asked = (expectation.rank, expectation.top_k, expectation.k_layout)
+        return expectation.rank is None or asked == (self.rank, self.top_k, self.k_layout)
+
     def build(self) -> SparqConfig:
         """The SparqConfig that this entry stands for."""
         window = self.top_k // 4 if self.local_window is None else self.local_window
@@ -79,6 +85,16 @@ class SuiteGrid(Frozen):
     max_kv_bytes: Whole | None = None
     implementations: tuple[str, ...] = ()
 
+    def is_for(self, expectation: Expectation) -> bool:
+        """Whether this grid measures what an expectation is about."""
+        return (
+            expectation.model == self.model
+            and expectation.batch in self.batch
+            and expectation.seq_len in self.seq_len
+            and expectation.cache_state in self.cache_state
+            and any(config.is_for(expectation) for config in self.configs)
+        )
+
     @model_validator(mode="after")
     def _configs_build(self) -> "SuiteGrid":
         head_dim = self.shape.head_dim if self.shape else None
@@ -98,6 +114,7 @@ class Suite(Frozen):
     Attributes:
         device: where its shapes are meant to run.
         dtype: element type of the KV cache.
+        expectations: targets that a run of this suite is held against; they change nothing that is measured.
     """
 
     schema_version: Literal[1] = 1
@@ -107,6 +124,18 @@ class Suite(Frozen):
     device: Literal["cpu", "gpu", "any"] = "any"
     dtype: DType = "float32"
     grids: Annotated[tuple[SuiteGrid, ...], Field(min_length=1)]
+    expectations: tuple[Expectation, ...] = ()
+
+    @model_validator(mode="after")
+    def _expectations_are_measured(self) -> "Suite":
+        for index, expectation in enumerate(self.expectations):
+            if not any(grid.is_for(expectation) for grid in self.grids):
+                raise ValueError(
+                    f"expectations[{index}]: no grid measures {expectation.model} batch {expectation.batch} "
+                    f"seq_len {expectation.seq_len} rank {expectation.rank} top_k {expectation.top_k}, "
+                    f"{expectation.k_layout}, {expectation.cache_state}: add it or mend the expectation"
+                )
+        return self
 
     def workloads(self, find_model: Callable[[str], ModelProfile]) -> Iterator[tuple[Workload, SuiteGrid]]:
         """Every SparQ workload in the order of the file, each with its grid; a dense baseline is implied.

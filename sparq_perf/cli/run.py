@@ -18,12 +18,20 @@ EXIT_FAILED_CHECK = 1
 EXIT_NOTHING_VALID = 2
 EXIT_INTERRUPTED = 130
 
+# What measures a device where no suite is named.
+DEFAULT_SUITES = {"cpu": "standard", "cuda": "gpu"}
+
 
 def run(
     suite: Annotated[
-        str, typer.Option("--suite", help="smoke, standard, paper, long, or the path of a .toml.")
-    ] = "standard",
-    out: Annotated[Path, typer.Option("--out", help="Folder for records.jsonl and report.html.")] = Path(
+        str | None,
+        typer.Option(
+            "--suite",
+            help="smoke, standard, paper, long, gpu, gpu-smoke, or the path of a .toml; "
+            "standard on a CPU and gpu on a GPU by default.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for records.jsonl, summary.md and report.html.")] = Path(
         "reports/latest"
     ),
     resume: Annotated[
@@ -32,13 +40,18 @@ def run(
     implementation: Annotated[
         list[str] | None, typer.Option("--implementation", help="Measure only this one; may be given again.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, cuda, or auto: the GPU where there is one and the suite allows it.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option("--threads", help="Threads; all usable cores by default.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of caches and queries.")] = 0,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", help="Longest time for one shape's rounds.")] = 8.0,
+    timeout_s: Annotated[
+        float | None, typer.Option("--timeout-s", help="Longest time for one shape's rounds; 8 on a CPU, 3 on a GPU.")
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile/--no-profile", help="Make the torch.profiler pass for time per step.")
     ] = True,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, which needs plotly.")] = True,
     as_json: options.Json = False,
 ) -> int:
     """Measure dense and SparQ attention on this machine beside their predictions.
@@ -50,24 +63,22 @@ def run(
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from sparq_profiles import load_suite
 
-    loaded = load_suite(suite)
-    if not timeout_s > 0:  # nor NaN, which no elapsed time would reach
+    loaded = load_suite(suite) if suite is not None else None
+    if timeout_s is not None and not timeout_s > 0:  # nor NaN, which no elapsed time would reach
         raise ConfigError(f"--timeout-s is {timeout_s:g}: it must be above 0")
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device is {device!r}: choose auto, cpu or cuda")
-    if device == "cuda":
-        raise ConfigError("--device is 'cuda': measuring on a GPU is not built yet: use --device cpu")
 
     from sparq_perf.cli.progress import ProgressBar
-    from sparq_perf.measure.names import REPORT_NAME
+    from sparq_perf.measure.machine import choose_device
     from sparq_perf.measure.run import RunOptions, run_suite
+    from sparq_perf.publishing import publish
     from sparq_perf.records.store import read_lines
-    from sparq_perf.report.render import write_report
-    from sparq_perf.summary import summarise
 
+    chosen_device = choose_device(device, loaded.device if loaded else "any")
+    loaded = loaded or load_suite(DEFAULT_SUITES[chosen_device])
     chosen = RunOptions(
         suite=loaded,
         out=out,
+        device=chosen_device,
         implementations=tuple(implementation or ()),
         resume=resume,
         seed=seed,
@@ -79,14 +90,12 @@ def run(
     with ProgressBar(f"suite {loaded.name}") as progress:
         path, outcome = run_suite(chosen, progress)
     lines = read_lines(path)
-    report = out / REPORT_NAME
-    write_report(lines, report)
-    summary = summarise(lines, report)
+    published = publish(lines, loaded, out, with_report=report)
     if as_json:
-        print_json({"records": str(path), "report": str(report), "outcome": outcome, "summary": summary})
+        print_json({"records": str(path), "outcome": outcome, **published.as_json()})
     else:
         typer.echo(f"records     {path}")
-        for line in summary:
+        for line in published.lines:
             typer.echo(line)
     return _exit_code(lines, outcome)
 

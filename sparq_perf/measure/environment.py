@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -78,7 +79,12 @@ def source_commit(folder: Path | None = None) -> str | None:
 
 
 def probe_environment(n_threads: int) -> Environment:
-    """What this machine is and what it can be asked, for a run's first record."""
+    """What this machine is and what it can be asked, for the first record of a run on its CPU."""
+    return Environment(device=cpu_name(), device_kind="cpu", instruments=ask_instruments(), **host_fields(n_threads))
+
+
+def host_fields(n_threads: int) -> dict[str, Any]:
+    """What an `Environment` says of the host, whatever device is measured."""
     versions = {}
     for package in VERSIONED:
         try:
@@ -89,19 +95,16 @@ def probe_environment(n_threads: int) -> Environment:
         load = os.getloadavg()[0]
     except OSError:
         load = None
-    return Environment(
-        device=cpu_name(),
-        device_kind="cpu",
-        n_cores=usable_cores(),
-        n_threads=n_threads,
-        memory_bytes=memory_limit_bytes(),
-        load_average=load,
-        operating_system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        python=platform.python_version(),
-        versions=versions,
-        commit=source_commit(),
-        instruments=ask_instruments(),
-    )
+    return {
+        "n_cores": usable_cores(),
+        "n_threads": n_threads,
+        "memory_bytes": memory_limit_bytes(),
+        "load_average": load,
+        "operating_system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": source_commit(),
+    }
 
 
 def _number(path: Path) -> int | None:

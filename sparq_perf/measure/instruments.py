@@ -3,6 +3,8 @@
 from sparq_perf.records.schema import Instrument
 
 CPU_COUNTERS_REASON = "DRAM counters are read on NVIDIA GPUs only: the bytes of a CPU run are analytic"
+GPU_COUNTERS_REASON = "DRAM counters are not read in a run: its bytes are analytic; 'sparq-perf traffic' counts them"
+GPU_ENERGY_REASON = "not measured in this run: energy needs a pass of its own, of seconds for each configuration"
 
 
 def ask_instruments() -> tuple[Instrument, ...]:

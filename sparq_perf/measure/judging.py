@@ -6,6 +6,10 @@ from sparq_perf.measure.timing import Timing
 LARGEST_NOISE = 0.10
 LARGEST_DRIFT = 0.25
 FEWEST_SAMPLES = 6
+# A small board lives at its power limit, where the driver trims the clock all the time or for a moment: only a
+# limit that held most of the time says that these samples are another machine's. Heat must never.
+POWER_CAP = "software power cap"
+LARGEST_POWER_CAP_SHARE = 0.5
 
 
 def reasons_against(
@@ -14,7 +18,7 @@ def reasons_against(
     """Why a measurement is invalid; empty where nothing speaks against it.
 
     Args:
-        timing: the samples, and the bandwidth of the flushes between them.
+        timing: the samples, and what was seen of the machine between them.
         noise: relative noise of the samples' median.
         error: largest absolute difference from the float64 reference.
         tolerance: what is allowed of it.
@@ -28,6 +32,14 @@ def reasons_against(
         reasons.append(f"too few samples: {n_samples}, at least {FEWEST_SAMPLES} are needed for a 95 % interval")
     if noise > LARGEST_NOISE:
         reasons.append(f"noisy: the median is known to ±{noise:.0%}, ±{LARGEST_NOISE:.0%} is allowed")
+    if timing.n_starved:
+        reasons.append(
+            f"starved: in {timing.n_starved} of {n_samples} samples the device caught up with the host, whose time may "
+            "be part of them"
+        )
+    for name, share in timing.slowdowns.items():
+        if share > (LARGEST_POWER_CAP_SHARE if name == POWER_CAP else 0.0):
+            reasons.append(f"throttled: {name} held the clock down in {share:.0%} of the rounds")
     if timing.read_bandwidth_bytes_per_s is not None:
         drift = timing.read_bandwidth_bytes_per_s / ceiling_bytes_per_s - 1
         if abs(drift) > LARGEST_DRIFT:

@@ -2,3 +2,4 @@
 
 RECORDS_NAME = "records.jsonl"
 REPORT_NAME = "report.html"
+SUMMARY_NAME = "summary.md"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sparq_kernels import find_implementation
 from sparq_kernels.registry import IMPLEMENTATIONS
-from sparq_perf.measure.timing import Contender
+from sparq_perf.measure.contenders import Contender
 from sparq_profiles import AttentionShape, ConfigError, load_model
 from sparq_profiles.shape import KLayout
 from sparq_profiles.suite import CacheState, Suite

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from sparq_kernels import find_implementation
+from sparq_perf.measure.contenders import Contender
 from sparq_perf.measure.plan import Group
-from sparq_perf.measure.timing import Contender
 from sparq_profiles.hardware import HardwareProfile
 from sparq_roofline.calibration import TimeModel, predict_calibrated
 from sparq_roofline.prediction import Ceilings, TimePrediction, predict_time

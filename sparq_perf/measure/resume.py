@@ -39,8 +39,8 @@ class RunState:
 
 
 def suite_digest(suite: Suite) -> str:
-    """Digest of what a suite asks for."""
-    return hashlib.sha256(suite.model_dump_json().encode()).hexdigest()
+    """Digest of what a suite has measured; what is expected of it may change while a run goes on."""
+    return hashlib.sha256(suite.model_dump_json(exclude={"expectations"}).encode()).hexdigest()
 
 
 def resume(path: Path, suite: Suite, environment: Environment, progress: Progress) -> RunState:

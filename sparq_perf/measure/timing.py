@@ -1,27 +1,23 @@
 """Timing: implementations interleaved round by round, a fresh query each time, caches cold or warm on purpose."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
 
-from sparq_kernels import KVCache, decode
-from sparq_perf.measure.ceilings import Flush
-from sparq_perf.measure.inputs import Queries, build_cache
+from torch import Tensor
+
+from sparq_kernels import KVCache
+from sparq_perf.measure.contenders import Contender
+from sparq_perf.measure.inputs import Queries
+from sparq_perf.measure.machine import Machine, Sample
 from sparq_perf.measure.stopping import StoppingRule, StopReason
-from sparq_profiles import AttentionShape, SparqConfig
+from sparq_perf.records.schema import Timer
+from sparq_profiles import AttentionShape
 from sparq_profiles.suite import CacheState
 
 WARMUPS = 2
-PRIMER_SEQ_LEN = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """One implementation with its settings, timed against the others of its round."""
-
-    implementation: str
-    config: SparqConfig | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +25,41 @@ class Timing:
     """Samples of one contender.
 
     Attributes:
-        samples_s: wall time of one decode call each.
+        samples_s: time of one decode call each.
         stop_reason: why sampling ended.
         read_bandwidth_bytes_per_s: median bandwidth of the flushes in between; None where caches stayed warm.
+        timer: what timed them.
+        n_starved: samples that may hold host time, because the device caught up with the host.
+        slowdowns: what held the device's clock down, with the share of the looks (one a round) that saw it.
     """
 
     samples_s: tuple[float, ...]
     stop_reason: StopReason
     read_bandwidth_bytes_per_s: float | None
+    timer: Timer = "perf_counter"
+    n_starved: int = 0
+    slowdowns: Mapping[str, float] = field(default_factory=dict)
 
 
 class Rounds:
     """Times contenders on one KV cache, all of them once a round.
 
-    A slow minute of a shared machine then falls on all of them alike. Before a cold sample a buffer larger than
-    every cache is read, and then the contender runs once on a small cache of its own: the KV cache is in DRAM,
-    while code and interpreter are as warm as they are inside a decoding loop.
+    A slow minute of a shared machine then falls on all of them alike.
     """
 
     def __init__(
         self,
+        machine: Machine,
         cache: KVCache,
         shape: AttentionShape,
         cache_state: CacheState,
-        flush: Flush,
         seed: int,
         *,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        self._cache, self._cache_state = cache, cache_state
-        self._flush, self._clock = flush, clock
-        self._queries = Queries(shape, seed)
-        primer = AttentionShape(
-            1,
-            min(shape.seq_len, PRIMER_SEQ_LEN),
-            shape.n_heads,
-            shape.n_kv_heads,
-            shape.head_dim,
-            shape.dtype,
-        )
-        self._primer = build_cache(primer, cache.k_layout, seed)
-        self._primer_query = Queries(primer, seed).draw()
+        self._machine, self._cache_state, self._clock = machine, cache_state, clock
+        self._queries = Queries(shape, seed, machine.device)
+        self._stopwatch = machine.stopwatch(cache, shape, seed)
 
     def time(
         self,
@@ -82,41 +72,50 @@ class Rounds:
 
         Contenders that are done go on being sampled with the rest, so that all have seen the same minutes.
         """
+        timers = [self._stopwatch.prepare(contender) for contender in contenders]
         for contender in contenders:
             for _ in range(WARMUPS):
                 self._run(contender)
+        self._machine.settle(lambda: self._run_all(contenders))
         rules = [rule() for _ in contenders]
         reasons: list[StopReason | None] = [None] * len(contenders)
-        bandwidths: list[float] = []
+        sampled: list[list[Sample]] = [[] for _ in contenders]
+        slowdowns: Counter[str] = Counter()
+        n_looks = 0
         began = self._clock()
         while not all(reasons):
             for index, contender in enumerate(contenders):
-                bandwidth, sample = self._sample(contender)
-                rules[index].add(sample)
-                if bandwidth is not None:
-                    bandwidths.append(bandwidth)
+                sample = self._sample(contender)
+                sampled[index].append(sample)
+                rules[index].add(sample.time_s)
+            slowdowns.update(self._machine.slowdowns())
+            n_looks += 1
             elapsed = self._clock() - began
             # A contender that was quiet may grow noisy again: its reason is the latest round's.
             reasons = [rule.finished(elapsed) for rule in rules]
             on_round()
+        bandwidths = [
+            sample.read_bandwidth_bytes_per_s
+            for samples in sampled
+            for sample in samples
+            if sample.read_bandwidth_bytes_per_s is not None
+        ]
         flushed = median(bandwidths) if bandwidths else None
+        shares = {name: count / n_looks for name, count in slowdowns.items()}
         return [
-            Timing(tuple(rule.samples), reason, flushed)
-            for rule, reason in zip(rules, reasons, strict=True)
+            Timing(tuple(rule.samples), reason, flushed, timer, sum(sample.starved for sample in samples), shares)
+            for rule, reason, timer, samples in zip(rules, reasons, timers, sampled, strict=True)
             if reason is not None
         ]
 
-    def _sample(self, contender: Contender) -> tuple[float | None, float]:
+    def _sample(self, contender: Contender) -> Sample:
         query = self._queries.draw()
-        bandwidth = None
-        if self._cache_state == "cold":
-            bandwidth = self._flush()
-            decode(self._primer_query, self._primer, contender.config, contender.implementation)
-        else:
+        warm_query: Tensor | None = None if self._cache_state == "cold" else self._queries.draw()
+        return self._stopwatch.sample(contender, query, warm_query)
+
+    def _run_all(self, contenders: Sequence[Contender]) -> None:
+        for contender in contenders:
             self._run(contender)
-        start = self._clock()
-        decode(query, self._cache, contender.config, contender.implementation)
-        return bandwidth, self._clock() - start
 
     def _run(self, contender: Contender) -> None:
-        decode(self._queries.draw(), self._cache, contender.config, contender.implementation)
+        self._stopwatch.run(contender, self._queries.draw())

@@ -23,17 +23,23 @@ from sparq_profiles.suite import CacheState
 from sparq_roofline.calibration import TimeModel
 from sparq_roofline.prediction import TimePrediction
 
-SCHEMA_VERSION: Literal[1] = 1
+# Version 2 added the timer of a measurement and the GPU of an environment; `upgrading` reads version 1.
+SCHEMA_VERSION: Literal[2] = 2
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 
 
+# What timed the samples: the host's clock around a call; device events around the replay of a recorded call, or
+# around the call itself where it cannot be recorded (its launches then count as far as the device waits for them).
+Timer = Literal["perf_counter", "cuda_graph", "cuda_events"]
+
+
 class Line(Frozen):
     """What every line carries."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     run_id: Text
     time: datetime
 
@@ -60,10 +66,33 @@ class Instrument(Frozen):
         return self
 
 
+class Gpu(Frozen):
+    """The GPU that was measured, as it and its driver describe it.
+
+    Attributes:
+        uuid: tells it from its neighbours, whatever order they are listed in; None where it was not told.
+        driver: version of the kernel driver; None without NVML.
+        compute_capability: such as ``9.0``.
+        cuda: version of CUDA that torch was built with.
+        host: the processor that drives it.
+    """
+
+    uuid: Text | None
+    driver: Text | None
+    compute_capability: Text
+    n_multiprocessors: Annotated[int, Field(ge=1)]
+    memory_bytes: Positive
+    l2_bytes: Positive | None
+    cuda: Text | None
+    host: Text
+
+
 class Environment(Frozen):
     """Where and with what a run was made.
 
     Attributes:
+        device: name of what was measured; memory, cores and threads are the host's.
+        gpu: the GPU that was measured; None where it was a CPU.
         load_average: the machine's 1-minute load when the run began: other work disturbs timings.
         commit: the source's git commit, with ``+changes`` where the tree had any; None outside a checkout.
     """
@@ -79,6 +108,13 @@ class Environment(Frozen):
     versions: dict[str, str]
     commit: str | None
     instruments: tuple[Instrument, ...]
+    gpu: Gpu | None = None
+
+    @model_validator(mode="after")
+    def _gpu_when_measured(self) -> "Environment":
+        if (self.device_kind == "gpu") != (self.gpu is not None):
+            raise ValueError("gpu must be given exactly when device_kind is gpu")
+        return self
 
 
 class Run(Line):
@@ -137,7 +173,8 @@ class Measurement(Line):
         key: identifies the configuration, so that a resumed run knows what it has.
         status: ``ok``; ``invalid``: measured, but not to be trusted; ``failed``: no time at all.
         reasons: why it is invalid or failed.
-        samples_s: every kept iteration's wall time, in the order measured, one decode call each.
+        samples_s: every kept iteration's time, in the order measured, one decode call each.
+        timer: what timed them.
         median_ci_s: 95 % confidence interval of the median (order statistics), lower and upper.
         relative_noise: half of the interval's width over the median.
         stop_reason: why sampling ended: the target ``noise`` was reached, ``timeout``, or ``interrupted``.
@@ -158,6 +195,7 @@ class Measurement(Line):
     status: Literal["ok", "invalid", "failed"]
     reasons: tuple[Text, ...] = ()
     samples_s: tuple[Positive, ...] = ()
+    timer: Timer | None = None
     median_ci_s: tuple[Positive, Positive] | None = None
     relative_noise: NonNegative | None = None
     stop_reason: Literal["noise", "timeout", "interrupted"] | None = None
@@ -189,12 +227,14 @@ class Measurement(Line):
     def _status_ties_fields(self) -> "Measurement":
         if (self.status == "ok") == bool(self.reasons):
             raise ValueError("reasons must be given exactly when status is not ok")
-        timed = (self.median_ci_s, self.relative_noise, self.stop_reason)
+        timed = (self.timer, self.median_ci_s, self.relative_noise, self.stop_reason)
         if self.status == "failed":
             if self.samples_s or any(field is not None for field in timed):
                 raise ValueError("a failed measurement carries no times")
         elif not self.samples_s or any(field is None for field in timed):
-            raise ValueError("a measurement that did not fail carries its samples, interval, noise and stop reason")
+            raise ValueError(
+                "a measurement that did not fail carries its samples, timer, interval, noise and stop reason"
+            )
         if (self.energy_j is None) == (self.energy_reason is None):
             raise ValueError("energy_j or the reason why there is none must be given, and not both")
         return self
@@ -211,8 +251,8 @@ class StepProfile(Line):
     """Time per step of one workload and implementation, from a pass with torch.profiler attached.
 
     Attributes:
-        total_s: mean time of the whole decode call in that pass: it carries the profiler's cost, so it is no
-            latency.
+        total_s: mean time of the whole decode call in that pass: of the host on a CPU, where it carries the
+            profiler's cost; of the call's kernels on a GPU, without the gaps between them. It is no latency.
     """
 
     record: Literal["step_profile"] = "step_profile"

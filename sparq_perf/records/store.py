@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sparq_perf.records.schema import ANY_LINE, SCHEMA_VERSION, Line, Measurement
+from sparq_perf.records.schema import ANY_LINE, Line, Measurement
+from sparq_perf.records.upgrading import READABLE_VERSIONS, upgrade
 from sparq_profiles import SparqPerfError
 from sparq_profiles.load import describe
 
@@ -107,13 +108,14 @@ def parse_line(raw: bytes, where: str) -> Line:
     if not isinstance(fields, dict) or "schema_version" not in fields or "record" not in fields:
         raise RecordError(f"{where}: is not a sparq-perf record: give a records.jsonl that sparq-perf wrote")
     version = fields["schema_version"]
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS or isinstance(version, bool):
+        readable = " and ".join(map(str, READABLE_VERSIONS))
         raise RecordError(
-            f"{where}: schema_version is {version!r}: this sparq-perf reads version {SCHEMA_VERSION}: "
+            f"{where}: schema_version is {version!r}: this sparq-perf reads versions {readable}: "
             "use the sparq-perf that wrote it"
         )
     try:
-        return ANY_LINE.validate_python(fields)
+        return ANY_LINE.validate_python(upgrade(fields))
     except ValidationError as error:
         raise RecordError(describe(error, where)) from None
 

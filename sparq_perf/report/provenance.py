@@ -147,6 +147,7 @@ def _ceilings(start: HardwareProfile, end: HardwareProfile | None) -> tuple[Ceil
 def _quantities(hardware: HardwareProfile) -> list[tuple[str, tuple[Quantity, str]]]:
     named: list[tuple[str, tuple[Quantity | None, str]]] = [
         ("Memory bandwidth", (hardware.memory_bandwidth_bytes_per_s, "B/s")),
+        ("Copy bandwidth, read and written", (hardware.copy_bandwidth_bytes_per_s, "B/s")),
         *((f"Peak, {name}", (peak, "FLOP/s")) for name, peak in hardware.peak_flop_per_s.items()),
         ("Launch latency", (hardware.launch_latency_s, "s")),
         ("Memory capacity", (hardware.memory_bytes, "bytes")),

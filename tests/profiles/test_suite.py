@@ -141,3 +141,73 @@ def test_every_shipped_suite_has_workloads(name: str) -> None:
     suite = load_suite(name)
     assert suite.name == name
     assert list(suite.workloads(load_model))
+
+
+EXPECTATION = """
+[[expectations]]
+device = "H100"
+quantity = "speedup"
+target = 4.9
+source = "a test"
+model = "label"
+batch = 4
+seq_len = 2048
+rank = 16
+top_k = 64
+"""
+
+
+def test_expectations(write: Callable[..., Path]) -> None:
+    (expectation,) = read(write, HEADER + GRID + EXPECTATION).expectations
+    assert (expectation.quantity, expectation.target, expectation.at_most) == ("speedup", 4.9, False)
+    beyond = EXPECTATION.replace("speedup", "beyond_byte_time_s")
+    assert read(write, HEADER + GRID + beyond).expectations[0].at_most
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("batch = 4", "batch = 2", ["expectations[0]: no grid measures label batch 2 seq_len 2048 rank 16 top_k 64"]),
+        ("seq_len = 2048", "seq_len = 4096", ["no grid measures"]),
+        ("rank = 16", "rank = 8", ["no grid measures"]),
+        ("rank = 16", "rank = 16\nk_layout = 'row_major'", ["no grid measures"]),
+        ("rank = 16", "rank = 16\ncache_state = 'warm'", ["no grid measures"]),
+        ('model = "label"', 'model = "lable"', ["no grid measures lable"]),
+        ("rank = 16\n", "", ["rank and top_k must be given together"]),
+        ("rank = 16\ntop_k = 64", "", ["a speedup is SparQ's over dense: give rank and top_k"]),
+        ("rank = 16", "rank = 16\nstep = 'score'", ["step goes with share_of_copy_bandwidth"]),
+        ("target = 4.9", "target = 0", ["expectations.0.target is 0", "greater than 0"]),
+        ('quantity = "speedup"', 'quantity = "luck"', ["expectations.0.quantity is 'luck'"]),
+        ('source = "a test"', "", ["expectations.0.source is missing: add it"]),
+    ],
+)
+def test_a_fault_in_an_expectation_is_named(
+    write: Callable[..., Path], refusal: Callable[..., str], old: str, new: str, parts: list[str]
+) -> None:
+    path = write("suite.toml", HEADER + GRID + EXPECTATION.replace(old, new, 1))
+    message = refusal(load_suite, path)
+    for part in parts:
+        assert part in message
+
+
+def test_a_dense_expectation_needs_no_settings(write: Callable[..., Path]) -> None:
+    dense = EXPECTATION.replace("speedup", "share_of_copy_bandwidth").replace("rank = 16\ntop_k = 64\n", "")
+    assert read(write, HEADER + GRID + dense).expectations[0].rank is None
+
+
+def test_the_suites_for_gpus() -> None:
+    suite = load_suite("gpu")
+    assert (suite.device, suite.dtype) == ("gpu", "float16")
+    targets = {(e.model, e.batch, e.seq_len): e.target for e in suite.expectations if e.quantity == "speedup"}
+    assert targets == {
+        ("mha-32", 64, 4096): 4.9,
+        ("gqa-32-8", 16, 32768): 5.7,
+        ("gqa-32-8", 1, 32768): 2.8,
+        ("gqa-32-8", 1, 131072): 7.0,
+    }
+    workloads = [workload for workload, _ in suite.workloads(load_model)]
+    # The dense share is asked for on the largest cache of all.
+    largest = max(workloads, key=lambda workload: workload.shape.batch * workload.shape.seq_len).shape
+    (dense,) = (e for e in suite.expectations if e.rank is None)
+    assert (dense.batch, dense.seq_len) == (largest.batch, largest.seq_len)
+    assert load_suite("gpu-smoke").device == "gpu"

@@ -130,6 +130,7 @@ class Lines:
                 "median_ci_s": (min(samples_s), max(samples_s)),
                 "relative_noise": (max(samples_s) - min(samples_s)) / 2 / median(samples_s),
                 "stop_reason": "noise",
+                "timer": "perf_counter",
             }
         made = {**self.stamp, **defaults, "samples_s": samples_s or (), **fields}
         made.setdefault(

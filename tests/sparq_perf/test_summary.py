@@ -33,6 +33,24 @@ def test_a_run_in_five_lines(lines: Any, config: Any) -> None:
     ]
 
 
+def test_the_ceilings_of_a_gpu(lines: Any) -> None:
+    line = lines.ceilings("start", 3e12)
+    ceiling = line.hardware.memory_bandwidth_bytes_per_s
+    gpu = line.hardware.model_copy(
+        update={
+            "kind": "gpu",
+            "copy_bandwidth_bytes_per_s": ceiling.model_copy(update={"value": 2.8e12}),
+            "peak_flop_per_s": {"float16": ceiling.model_copy(update={"value": 8e14})},
+        }
+    )
+    told = "not written, as asked"
+    ceilings, *_, report = summarise([lines.run(), line.model_copy(update={"hardware": gpu})], told)
+    assert ceilings == (
+        "ceilings    3000.0 GB/s read from DRAM, 2800.0 GB/s copied, 800000 GFLOP/s float16 (Test CPU, 2 threads)"
+    )
+    assert report == "report      not written, as asked"
+
+
 def test_a_run_that_ended_before_it_measured(lines: Any) -> None:
     assert summarise([lines.run(), lines.end(outcome="interrupted")], REPORT) == [
         "ceilings    not measured: the run ended before they were found",

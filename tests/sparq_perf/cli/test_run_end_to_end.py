@@ -19,17 +19,17 @@ from sparq_perf.records.store import read_lines
 
 # Small buffers, few and short calibration points; and Ctrl-C works even where this test's own parent ignores it.
 DRIVER = """
-import signal
-from sparq_perf.measure import calibrating, ceilings, run
-from sparq_perf.measure.stopping import StoppingRule
+import dataclasses, signal
+from sparq_perf.measure import cpu_ceilings, cpu_machine
+from sparq_perf.measure.machine import CalibrationGrid
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-ceilings.SMALLEST_DRAM_BYTES = ceilings.LARGEST_DRAM_BYTES = 16 * 2**20
-calibrating.SHAPES = run.SHAPES = tuple((1, seq_len, 4, 2, 32) for seq_len in (200, 300, 500, 700, 1100, 1500))
-find_ceilings, calibrate = run.find_ceilings, run.calibrate
-run.find_ceilings = lambda *a, **k: find_ceilings(*a, **k, seconds=0.2)
-rule = lambda: StoppingRule(minimum_samples=3, minimum_time_s=0.0, timeout_s=0.1)
-run.calibrate = lambda *a, **k: calibrate(*a, **{**k, "rule": rule})
+cpu_ceilings.SMALLEST_DRAM_BYTES = cpu_ceilings.LARGEST_DRAM_BYTES = 16 * 2**20
+shapes = tuple((1, seq_len, 4, 2, 32) for seq_len in (200, 300, 500, 700, 1100, 1500))
+cpu_machine.CALIBRATION = CalibrationGrid(shapes, cpu_machine.CALIBRATION.settings)
+cpu_machine.PACE = dataclasses.replace(cpu_machine.PACE, calibration_samples=3, calibration_timeout_s=0.1, attempts=1)
+find_ceilings = cpu_machine.find_ceilings
+cpu_machine.find_ceilings = lambda *a, **k: find_ceilings(*a, **k, seconds=0.2)
 
 from sparq_perf.cli.main import main
 main()
@@ -63,7 +63,18 @@ class Command:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         child = subprocess.Popen(
-            [sys.executable, self._driver, "run", "--suite", self._suite, "--out", self.out, *arguments],
+            [
+                sys.executable,
+                self._driver,
+                "run",
+                "--device",
+                "cpu",
+                "--suite",
+                self._suite,
+                "--out",
+                self.out,
+                *arguments,
+            ],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A run whose heavy parts are replaced: everything about its records, nothing about its times."""
+"""A run whose machine is replaced: everything about its records, nothing about its times."""
 
 import os
 import signal
@@ -11,10 +11,15 @@ import numba
 import pytest
 import torch
 
+from sparq_perf.measure import preparing as preparing_module
 from sparq_perf.measure import run as run_module
-from sparq_perf.measure.calibrating import SHAPES, Calibrated
+from sparq_perf.measure import session as session_module
+from sparq_perf.measure.calibrating import Calibrated
+from sparq_perf.measure.contenders import Contender
+from sparq_perf.measure.cpu_machine import CALIBRATION, PACE, CpuMachine
+from sparq_perf.measure.instruments import energy_reason
 from sparq_perf.measure.run import RunOptions, run_suite
-from sparq_perf.measure.timing import Contender, Timing
+from sparq_perf.measure.timing import Timing
 from sparq_perf.records.schema import ProfiledStep
 from sparq_perf.records.store import read_lines
 from sparq_profiles.suite import Suite
@@ -57,13 +62,16 @@ class Notes:
 
 
 class Bench:
-    """Stands for the machine: what each heavy part does, and what was asked of it.
+    """A machine whose heavy parts do what the test says, and remember what was asked of them.
 
     Attributes:
         samples, bandwidth, error, stop_reason: what a measurement finds.
+        seen: what else a timing says: timer, n_starved, slowdowns.
         before_group, before_profile: called first when a group is timed, or a contender profiled; may raise.
         available: free memory.
         flushes: bandwidths that the flush has seen; calibration_flushes: what each calibration adds, in turn.
+        rules: the stopping rule of each group; releases: how often memory was given back.
+        profiler_sees: whether the profiler's pass finds anything.
     """
 
     def __init__(self, lines: Any, out: Path) -> None:
@@ -80,46 +88,80 @@ class Bench:
         self.before_build: Callable[[int], None] = lambda seq_len: None
         self.environment = lines.environment()
         self.progress = Notes()
+        self.rules: list[Any] = []
+        self.releases = 0
+        self.profiler_sees = True
+        self.seen: dict[str, Any] = {}
 
-    # The parts, by the names they have in sparq_perf.measure.run.
-    def find_ceilings(self, n_threads: int, flush: Any, *, progress: Callable[[str], None]) -> Any:
+    # The machine.
+    device_type, device = "cpu", torch.device("cpu")
+    pace, calibration = PACE, CALIBRATION
+
+    @property
+    def energy_reason(self) -> str:
+        return energy_reason(self.environment.instruments[0])
+
+    @property
+    def flush(self) -> Any:
+        return SimpleNamespace(flush_bytes=2**30, seen=self.flushes)
+
+    def find_ceilings(self, progress: Callable[[str], None]) -> Any:
         self.calls.append(("ceilings",))
         return self.lines.hardware()
 
-    def calibrate(self, implementations: Sequence[str], *_: Any, **options: Any) -> dict[str, Calibrated]:
+    def memory_available_bytes(self) -> int:
+        return int(self.available)
+
+    def release(self) -> None:
+        self.releases += 1
+
+    # The parts, by the names they have in sparq_perf.measure.preparing and session.
+    def calibrate(self, machine: Any, implementations: Sequence[str], *_: Any, **options: Any) -> dict[str, Calibrated]:
+        assert machine is self
         self.calls.append(("calibrate", *implementations))
         if self.calibration_flushes:
             self.flushes.append(self.calibration_flushes.pop(0))
-        for _ in SHAPES:
+        for _ in self.calibration.shapes:
             options["progress"]("a shape")
         points = self.lines.calibration().points
         return {name: Calibrated(self.lines.time_model(), points) for name in implementations}
 
-    def largest_error(self, shape: Any, config: Any, implementation: str, seed: int) -> float:
+    def largest_error(self, shape: Any, config: Any, implementation: str, seed: int, device: Any) -> float:
+        assert device == self.device
         return self.error
 
-    def build_cache(self, shape: Any, k_layout: str, seed: int) -> Any:
+    def build_cache(self, shape: Any, k_layout: str, seed: int, device: Any) -> Any:
+        assert device == self.device
         self.before_build(shape.seq_len)
         return SimpleNamespace(k_layout=k_layout)
 
-    def make_rounds(self, cache: Any, shape: Any, cache_state: str, flush: Any, seed: int) -> Any:
+    def make_rounds(self, machine: Any, cache: Any, shape: Any, cache_state: str, seed: int) -> Any:
+        assert machine is self
+
         def time(contenders: Sequence[Contender], rule: Any, **_: Any) -> list[Timing]:
             self.before_group(shape.seq_len)
             self.calls.append(("time", shape.seq_len, *(c.implementation for c in contenders)))
+            self.rules.append(rule())
             bandwidth = None if cache_state == "warm" else self.bandwidth
-            return [Timing(self.samples, self.stop_reason, bandwidth) for _ in contenders]  # type: ignore[arg-type]
+            return [
+                Timing(self.samples, self.stop_reason, bandwidth, **self.seen)  # type: ignore[arg-type]
+                for _ in contenders
+            ]
 
         return SimpleNamespace(time=time)
 
-    def profile_steps(self, cache: Any, shape: Any, contender: Contender, flush: Any, seed: int) -> Any:
+    def profile_steps(
+        self, machine: Any, cache: Any, shape: Any, contender: Contender, cache_state: str, seed: int
+    ) -> Any:
+        assert machine is self
         self.before_profile(contender.implementation)
         self.calls.append(("profile", shape.seq_len, contender.implementation))
-        return 2e-3, (ProfiledStep(name="score", time_s=1e-3),)
+        return (2e-3, (ProfiledStep(name="score", time_s=1e-3),)) if self.profiler_sees else None
 
     # What a test does.
     def run(self, suite: Suite | None = None, **options: Any) -> str:
         """Run; returns the outcome."""
-        chosen = RunOptions(suite=suite or tiny_suite(), out=self.out, **{"n_threads": 1, **options})
+        chosen = RunOptions(suite=suite or tiny_suite(), out=self.out, **{"n_threads": 1, "device": "cpu", **options})
         path, outcome = run_suite(chosen, self.progress)
         assert path == self.path
         return outcome
@@ -138,13 +180,17 @@ class Bench:
 @pytest.fixture
 def bench(lines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     bench = Bench(lines, tmp_path / "out")
-    parts = ("find_ceilings", "calibrate", "largest_error", "build_cache", "profile_steps")
-    for part in parts:
-        monkeypatch.setattr(run_module, part, getattr(bench, part))
-    monkeypatch.setattr(run_module, "Rounds", bench.make_rounds)
-    monkeypatch.setattr(run_module, "Flush", lambda n_threads: SimpleNamespace(flush_bytes=2**30, seen=bench.flushes))
-    monkeypatch.setattr(run_module, "memory_available_bytes", lambda: int(bench.available))
-    monkeypatch.setattr(run_module, "probe_environment", lambda n_threads: bench.environment)
+    monkeypatch.setattr(preparing_module, "calibrate", bench.calibrate)
+    for part in ("largest_error", "build_cache", "profile_steps"):
+        monkeypatch.setattr(session_module, part, getattr(bench, part))
+    monkeypatch.setattr(session_module, "Rounds", bench.make_rounds)
+
+    def open_machine(device: str, n_threads: int | None, note: Any) -> Bench:
+        assert device == "cpu"
+        CpuMachine(n_threads)  # refuses what it would refuse
+        return bench
+
+    monkeypatch.setattr(run_module, "open_machine", open_machine)
     threads, handler = (numba.get_num_threads(), torch.get_num_threads()), signal.getsignal(signal.SIGTERM)
     yield bench
     assert signal.getsignal(signal.SIGTERM) is handler

@@ -96,7 +96,7 @@ def test_only_some_implementations() -> None:
 
 
 def test_an_implementation_that_does_not_exist() -> None:
-    with pytest.raises(ConfigError, match="unknown implementation 'sparq-gpu': known: dense-cpu"):
+    with pytest.raises(ConfigError, match=r"unknown implementation 'sparq-gpu': known: .*dense-cpu"):
         plan(suite({}), "cpu", only=("sparq-gpu",))
 
 

@@ -1,17 +1,21 @@
 """Calibration points outside the suites, and predictions worked by hand from a model."""
 
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sparq_kernels import find_implementation
 from sparq_perf.measure import calibrating
-from sparq_perf.measure.calibrating import SETTINGS, SHAPES, calibrate
-from sparq_perf.measure.plan import Group, plan
+from sparq_perf.measure.calibrating import calibrate
+from sparq_perf.measure.contenders import Contender
+from sparq_perf.measure.cpu_machine import CALIBRATION, PACE
+from sparq_perf.measure.cuda_machine import CALIBRATION as GPU_CALIBRATION
+from sparq_perf.measure.machine import CalibrationGrid
+from sparq_perf.measure.plan import DEVICE_KINDS, Group, plan
 from sparq_perf.measure.predicting import predict_contender
-from sparq_perf.measure.stopping import StoppingRule
-from sparq_perf.measure.timing import Contender, Timing
+from sparq_perf.measure.timing import Timing
 from sparq_profiles import AttentionShape, SparqConfig, load_suite
 from sparq_profiles.load import list_names
 from sparq_roofline.calibration import LEAST, TimeModel
@@ -25,17 +29,31 @@ def group(cache_state: str, *contenders: Contender) -> Group:
     return Group("tiny", SHAPE, cache_state, "two_copies", contenders)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("suite", list_names("suites"))
-def test_no_suite_measures_a_calibration_point(suite: str) -> None:
-    loaded = load_suite(suite)
-    points = set(SHAPES)
-    settings = set(SETTINGS)
-    for planned in plan(loaded, "cpu"):
+GRIDS = {"cpu": CALIBRATION, "cuda": GPU_CALIBRATION}
+MEASURED = [
+    (name, device)
+    for name in list_names("suites")
+    for device in GRIDS
+    if load_suite(name).device in ("any", DEVICE_KINDS[device])
+]
+
+
+@pytest.mark.parametrize(("suite", "device"), MEASURED)
+def test_no_suite_measures_a_calibration_point(suite: str, device: str) -> None:
+    loaded, grid = load_suite(suite), GRIDS[device]
+    for planned in plan(loaded, device):
         s = planned.shape
-        assert (s.batch, s.seq_len, s.n_heads, s.n_kv_heads, s.head_dim) not in points
+        assert (s.batch, s.seq_len, s.n_heads, s.n_kv_heads, s.head_dim) not in grid.shapes
         for contender in planned.contenders:
             if contender.config is not None:
-                assert (contender.config.rank, contender.config.top_k) not in settings
+                assert (contender.config.rank, contender.config.top_k) not in grid.settings
+
+
+@pytest.mark.parametrize("grid", [CALIBRATION, GPU_CALIBRATION])
+def test_calibration_shapes_differ_in_all_that_costs(grid: CalibrationGrid) -> None:
+    assert len(set(grid.shapes)) == len(grid.shapes) >= len(LEAST)
+    assert {n_heads // n_kv_heads for _, _, n_heads, n_kv_heads, _ in grid.shapes} >= {1, 4}
+    assert {size[-1] for size in grid.shapes} == {64, 128}
 
 
 def test_calibration_fits_the_medians(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +66,7 @@ def test_calibration_fits_the_medians(lines: Any, monkeypatch: pytest.MonkeyPatc
         return sum(2 * step.moved_bytes / 10e9 + step.launches * 20e-6 for step in traffic.steps)
 
     class FakeRounds:
-        def __init__(self, cache: Any, shape: AttentionShape, state: str, flush: Any, seed: int) -> None:
+        def __init__(self, machine: Any, cache: Any, shape: AttentionShape, state: str, seed: int) -> None:
             self.shape = shape
             states.append(state)
 
@@ -59,12 +77,17 @@ def test_calibration_fits_the_medians(lines: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(calibrating, "Rounds", FakeRounds)
     monkeypatch.setattr(calibrating, "build_cache", lambda *_: None)
     told: list[str] = []
-    found = calibrate(NAMES, hardware, None, "float32", seed=1, rule=StoppingRule, progress=told.append)  # type: ignore[arg-type]
+    released: list[int] = []
+    machine: Any = SimpleNamespace(
+        calibration=CALIBRATION, pace=PACE, device="here", release=lambda: released.append(len(states))
+    )
+    found = calibrate(machine, NAMES, hardware, "float32", seed=1, progress=told.append)
+    assert released == list(range(1, len(CALIBRATION.shapes) + 1))
     assert set(states) == {"cold"}
-    assert len(told) == len(states) == len(SHAPES)
+    assert len(told) == len(states) == len(CALIBRATION.shapes)
     assert {name: len(result.points) for name, result in found.items()} == {
-        "dense-cpu": len(SHAPES),
-        "sparq-cpu": len(SHAPES) * len(SETTINGS),
+        "dense-cpu": len(CALIBRATION.shapes),
+        "sparq-cpu": len(CALIBRATION.shapes) * len(CALIBRATION.settings),
     }
     for name, result in found.items():
         assert result.model.n_points == len(result.points)
@@ -74,7 +97,7 @@ def test_calibration_fits_the_medians(lines: Any, monkeypatch: pytest.MonkeyPatc
             assert point.measured_s == pytest.approx(median((9 * expected, expected, 0.5 * expected)))
             assert point.fitted_s == pytest.approx(expected, rel=0.05)
     # One dense point a shape must be enough to tell all parameters apart.
-    assert len(SHAPES) >= len(LEAST)
+    assert len(CALIBRATION.shapes) >= len(LEAST)
 
 
 def model(**fields: float) -> TimeModel:

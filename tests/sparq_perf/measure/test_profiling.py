@@ -1,11 +1,14 @@
 """The profiler's pass on a real, small step."""
 
+from typing import Any
+
 import pytest
 
 from sparq_perf.measure import profiling
+from sparq_perf.measure.contenders import Contender
+from sparq_perf.measure.cpu_machine import CpuMachine
 from sparq_perf.measure.inputs import build_cache
 from sparq_perf.measure.profiling import ITERATIONS, profile_steps
-from sparq_perf.measure.timing import Contender
 from sparq_profiles import AttentionShape, SparqConfig
 
 SHAPE = AttentionShape(1, 600, 4, 2, 32, "float32")
@@ -24,16 +27,17 @@ def test_steps_are_named_and_add_up_to_less_than_the_call(
     implementation: str, config: SparqConfig | None, expected: set[str]
 ) -> None:
     flushes: list[int] = []
-    total_s, steps = profile_steps(
-        build_cache(SHAPE, "two_copies", 1),
-        SHAPE,
-        Contender(implementation, config),
-        lambda: flushes.append(1),  # type: ignore[arg-type]
-        2,
-    )
+    machine: Any = CpuMachine(1)
+    machine.flush = lambda: flushes.append(1)
+    contender, cache = Contender(implementation, config), build_cache(SHAPE, "two_copies", 1)
+    profiled = profile_steps(machine, cache, SHAPE, contender, "cold", 2)
+    assert profiled is not None
+    total_s, steps = profiled
     assert {step.name for step in steps} >= expected
     assert all(step.time_s > 0 for step in steps)
     assert sum(step.time_s for step in steps) <= total_s
+    assert len(flushes) == ITERATIONS
+    profile_steps(machine, cache, SHAPE, contender, "warm", 2)
     assert len(flushes) == ITERATIONS
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numba
 import pytest
+import torch
 
 from sparq_perf.measure.resume import suite_digest
 from sparq_perf.measure.run import RunOptions, run_suite
+from sparq_perf.records.schema import Instrument
 from sparq_perf.records.store import RecordError, RecordWriter, read_lines
 from sparq_profiles import ConfigError, SparqPerfError
 
@@ -39,6 +41,7 @@ def test_a_measurement_carries_its_evidence(bench: Any) -> None:
     assert len({m.key for m in measurements}) == N_PLANNED
     for m in measurements:
         assert (m.status, m.reasons, m.stop_reason) == ("ok", (), "noise")
+        assert m.timer == "perf_counter"
         assert m.samples_s == bench.samples
         assert m.median_s == 1.01e-3
         assert m.median_ci_s == (1.00e-3, 1.02e-3)
@@ -52,11 +55,31 @@ def test_a_measurement_carries_its_evidence(bench: Any) -> None:
 
 def test_correctness_comes_before_time(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr("sparq_perf.measure.run.largest_error", lambda *_: order.append("check") or 0.0)
+    monkeypatch.setattr("sparq_perf.measure.session.largest_error", lambda *_: order.append("check") or 0.0)
     bench.before_group = lambda seq_len: order.append("time")
     bench.run()
     # One check an implementation and setting: both lengths have the same heads.
     assert order == ["check"] * 6 + ["time"] * 2
+
+
+def test_what_an_implementation_refuses_has_failed_and_the_rest_is_measured(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(place: Any, config: Any, implementation: str, *_: Any) -> float:
+        if implementation == "dense-sdpa":
+            raise ConfigError("dense-sdpa: torch has no such kernel here")
+        return 1e-7
+
+    monkeypatch.setattr("sparq_perf.measure.session.largest_error", check)
+    assert bench.run() == "complete"
+    measurements = bench.lines_of("measurement")
+    assert len({m.key for m in measurements}) == len(measurements) == N_PLANNED
+    refused = [m for m in measurements if m.status == "failed"]
+    assert {(m.implementation, m.reasons) for m in refused} == {
+        ("dense-sdpa", ("dense-sdpa: torch has no such kernel here",))
+    }
+    assert len(refused) == 2
+    assert "dense-sdpa" not in {line.implementation for line in bench.lines_of("calibration")}
 
 
 def test_without_the_profiler(bench: Any) -> None:
@@ -223,6 +246,8 @@ def test_too_little_memory_fails_each_configuration_and_the_run_goes_on(bench: A
         (MemoryError(), "no detail"),
         (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\nto"), "DefaultCPUAllocator: can't"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "CUDA out of memory. Tried"),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"), "CUDA error: out of memory"),
     ],
 )
 def test_an_allocation_that_fails_is_a_record(bench: Any, error: Exception, detail: str) -> None:
@@ -273,6 +298,18 @@ def test_another_error_is_not_taken_for_memory(bench: Any) -> None:
         ({"error": float("nan")}, "wrong: differs from the float64 reference by nan, 0.0001 is allowed"),
         ({"error": float("inf")}, "wrong: differs from the float64 reference by inf, 0.0001 is allowed"),
         ({"samples": (1e-3,) * 5}, "too few samples: 5, at least 6 are needed for a 95 % interval"),
+        (
+            {"seen": {"n_starved": 2}},
+            "starved: in 2 of 9 samples the device caught up with the host, whose time may be part of them",
+        ),
+        (
+            {"seen": {"slowdowns": {"hardware thermal slowdown": 0.01}}},
+            "throttled: hardware thermal slowdown held the clock down in 1% of the rounds",
+        ),
+        (
+            {"seen": {"slowdowns": {"software power cap": 0.51}}},
+            "throttled: software power cap held the clock down in 51% of the rounds",
+        ),
         ({"bandwidth": 7e9}, "machine drifted: read bandwidth was -30% off the ceiling found at the start"),
         ({"bandwidth": 13e9}, "machine drifted: read bandwidth was +30% off the ceiling found at the start"),
     ],
@@ -290,7 +327,14 @@ def test_what_cannot_be_trusted_is_invalid(bench: Any, found: dict[str, Any], re
 
 
 @pytest.mark.parametrize(
-    "found", [{"bandwidth": 8e9}, {"bandwidth": 12e9}, {"error": 1e-4}, {"stop_reason": "timeout"}]
+    "found",
+    [
+        {"bandwidth": 8e9},
+        {"bandwidth": 12e9},
+        {"error": 1e-4},
+        {"stop_reason": "timeout"},
+        {"seen": {"slowdowns": {"software power cap": 0.5}}},  # a small board touches its limit now and then
+    ],
 )
 def test_what_is_within_the_limits_is_ok(bench: Any, found: dict[str, Any]) -> None:
     for name, value in found.items():
@@ -356,7 +400,7 @@ def test_ctrl_c_while_profiling(bench: Any) -> None:
 
 def test_ctrl_c_during_the_ceilings(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("sparq_perf.measure.run.find_ceilings", lambda *_, **__: ctrl_c())
+        patch.setattr(bench, "find_ceilings", lambda *_, **__: ctrl_c())
         assert bench.run() == "interrupted"
     assert kinds(bench) == ["run", "end"]
     check_interrupted(bench, 0)
@@ -394,6 +438,44 @@ def test_only_some_implementations(bench: Any) -> None:
     assert len(bench.measured_keys()) == N_PLANNED
 
 
+@pytest.mark.parametrize(("asked", "expected"), [(None, 8.0), (0.5, 0.5)])
+def test_the_timeout_is_the_machines_unless_asked_for(bench: Any, asked: float | None, expected: float) -> None:
+    bench.run(timeout_s=asked)
+    assert [(rule.timeout_s, rule.minimum_samples, rule.minimum_time_s) for rule in bench.rules] == [
+        (expected, 9, 0.05)
+    ] * 2
+
+
+def test_memory_is_given_back_after_every_group(bench: Any) -> None:
+    seen: list[int] = []
+    bench.before_group = lambda seq_len: seen.append(bench.releases)
+    bench.run()
+    assert seen == [0, 1]
+    assert bench.releases == 2
+
+
+def test_a_profiler_that_sees_nothing_is_noted(bench: Any) -> None:
+    bench.profiler_sees = False
+    assert bench.run() == "complete"
+    assert bench.lines_of("step_profile") == []
+    assert "torch.profiler saw nothing of dense-cpu: no time per step" in bench.progress.notes
+
+
+def test_a_gpu_that_is_not_used_is_noted(bench: Any, lines: Any) -> None:
+    nvml = Instrument(name="nvml", available=True)
+    bench.environment = lines.environment(instruments=(nvml,))
+    bench.run()
+    assert bench.progress.notes[0].startswith("a GPU is here: this run measures the CPU")
+
+
+def test_a_digest_does_not_see_what_is_expected(suite_of: Callable[..., Any]) -> None:
+    expectation = {
+        "device": "H100", "quantity": "speedup", "target": 2.0, "source": "a test",
+        "model": "tiny", "seq_len": 512, "rank": 8, "top_k": 64,
+    }  # fmt: skip
+    assert suite_digest(suite_of(expectations=[expectation])) == suite_digest(suite_of())
+
+
 def test_a_digest_tells_suites_apart(suite_of: Callable[..., Any]) -> None:
     assert suite_digest(suite_of()) == suite_digest(suite_of())
     assert suite_digest(suite_of()) != suite_digest(suite_of(grid={"seq_len": [512]}))
@@ -403,7 +485,7 @@ def test_a_digest_tells_suites_apart(suite_of: Callable[..., Any]) -> None:
 def test_out_that_cannot_be_written(bench: Any, suite_of: Callable[..., Any]) -> None:
     bench.out.write_text("a file")
     with pytest.raises(RecordError, match="cannot be written"):
-        run_suite(RunOptions(suite_of(), bench.out, n_threads=1), bench.progress)
+        run_suite(RunOptions(suite_of(), bench.out, device="cpu", n_threads=1), bench.progress)
 
 
 @pytest.mark.parametrize(

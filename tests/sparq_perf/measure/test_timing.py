@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from sparq_perf.measure import timing
+from sparq_perf.measure import cpu_timing
+from sparq_perf.measure.contenders import Contender
+from sparq_perf.measure.cpu_timing import PRIMER_SEQ_LEN, CpuStopwatch
 from sparq_perf.measure.stopping import StoppingRule
-from sparq_perf.measure.timing import PRIMER_SEQ_LEN, WARMUPS, Contender, Rounds
+from sparq_perf.measure.timing import WARMUPS, Rounds
 from sparq_profiles import AttentionShape, SparqConfig
 
 DENSE, SPARQ = Contender("dense-cpu", None), Contender("sparq-cpu", SparqConfig(8, 64))
@@ -29,6 +31,18 @@ class Machine:
     cache: Any = field(default_factory=lambda: SimpleNamespace(k_layout="row_major"))
     primer: Any = None
     rates: list[float] = field(default_factory=list)
+    device: str = "cpu"
+    settled: list[int] = field(default_factory=list)
+    throttled: list[tuple[str, ...]] = field(default_factory=list)
+
+    def stopwatch(self, cache: Any, shape: AttentionShape, seed: int) -> CpuStopwatch:
+        return CpuStopwatch(cache, shape, self.flush, seed, clock=self.clock)  # type: ignore[arg-type]
+
+    def settle(self, work: Any) -> None:
+        self.settled.append(len(self.calls))
+
+    def slowdowns(self) -> tuple[str, ...]:
+        return self.throttled.pop(0) if self.throttled else ()
 
     def clock(self) -> float:
         return self.now
@@ -60,13 +74,13 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine({"dense-cpu": [0.1], "sparq-cpu": [0.02]})
-    monkeypatch.setattr(timing, "decode", machine.decode)
-    monkeypatch.setattr(timing, "build_cache", machine.build_cache)
+    monkeypatch.setattr(cpu_timing, "decode", machine.decode)
+    monkeypatch.setattr(cpu_timing, "build_cache", machine.build_cache)
     return machine
 
 
 def rounds(machine: Machine, cache_state: str) -> Rounds:
-    return Rounds(machine.cache, SHAPE, cache_state, machine.flush, 7, clock=machine.clock)  # type: ignore[arg-type]
+    return Rounds(machine, machine.cache, SHAPE, cache_state, 7, clock=machine.clock)  # type: ignore[arg-type]
 
 
 def three_samples() -> StoppingRule:
@@ -124,7 +138,7 @@ def test_every_query_is_fresh(machine: Machine, cache_state: str) -> None:
 @pytest.mark.parametrize("seq_len", [100, 9000])
 def test_the_primer_is_a_small_cache_of_the_same_heads(machine: Machine, seq_len: int) -> None:
     shape = AttentionShape(2, seq_len, 4, 2, 32, "float32")
-    Rounds(machine.cache, shape, "cold", machine.flush, 7, clock=machine.clock)  # type: ignore[arg-type]
+    Rounds(machine, machine.cache, shape, "cold", 7, clock=machine.clock)  # type: ignore[arg-type]
     assert machine.primer_shapes == [AttentionShape(1, min(seq_len, PRIMER_SEQ_LEN), 4, 2, 32, "float32")]
     assert machine.primer.k_layout == machine.cache.k_layout == "row_major"
 
@@ -168,3 +182,23 @@ def test_on_round_is_told_of_each_round(machine: Machine) -> None:
 def test_flushes_and_primers_are_outside_the_samples(machine: Machine) -> None:
     (dense,) = rounds(machine, "cold").time([DENSE], three_samples)
     assert max(dense.samples_s) < FLUSH_S
+
+
+def test_the_machine_settles_between_warming_up_and_sampling(machine: Machine) -> None:
+    rounds(machine, "cold").time(CONTENDERS, three_samples)
+    assert machine.settled == [WARMUPS * 2]
+
+
+def test_the_timer_is_told(machine: Machine) -> None:
+    timings = rounds(machine, "cold").time(CONTENDERS, three_samples)
+    assert [(timing.timer, timing.n_starved, timing.slowdowns) for timing in timings] == [("perf_counter", 0, {})] * 2
+
+
+def test_slowdowns_are_shares_of_the_rounds(machine: Machine) -> None:
+    machine.throttled = [(), ("heat",), ("heat", "power"), ()]
+
+    def four_samples() -> StoppingRule:
+        return StoppingRule(minimum_samples=4, minimum_time_s=0.0, timeout_s=1e9)
+
+    dense, sparq = rounds(machine, "cold").time(CONTENDERS, four_samples)
+    assert dense.slowdowns == sparq.slowdowns == {"heat": 0.5, "power": 0.25}

@@ -61,6 +61,8 @@ def test_a_failed_measurement_has_no_median(lines: Any) -> None:
         ({"median_ci_s": None}, "carries its samples"),
         ({"relative_noise": None}, "carries its samples"),
         ({"stop_reason": None}, "carries its samples"),
+        ({"timer": None}, "carries its samples"),
+        ({"timer": "sundial"}, "'perf_counter', 'cuda_graph' or 'cuda_events'"),
         ({"status": "invalid"}, "reasons must be given"),
         ({"reasons": ("noisy",)}, "reasons must be given"),
         ({"status": "invalid", "reasons": ("",)}, "at least 1 character"),
@@ -77,7 +79,7 @@ def test_a_failed_measurement_has_no_median(lines: Any) -> None:
         ({"cache_state": "tepid"}, "'cold' or 'warm'"),
         ({"key": ""}, "at least 1 character"),
         ({"colour": "red"}, "Extra inputs"),
-        ({"schema_version": 2}, "Input should be 1"),
+        ({"schema_version": 1}, "Input should be 2"),
     ],
 )
 def test_illegal_measurements(lines: Any, change: dict[str, Any], complaint: str) -> None:
@@ -95,6 +97,7 @@ def test_illegal_measurements(lines: Any, change: dict[str, Any], complaint: str
         {"median_ci_s": (1e-3, 2e-3)},
         {"relative_noise": 0.1},
         {"stop_reason": "timeout"},
+        {"timer": "cuda_graph"},
     ],
 )
 def test_a_failed_measurement_carries_no_times(lines: Any, times: dict[str, Any]) -> None:
@@ -127,6 +130,18 @@ def test_nested_fields_are_validated_on_reading(
     inner[path[-1]] = value
     with pytest.raises(ValidationError, match=complaint):
         ANY_LINE.validate_python(fields)
+
+
+def test_a_gpu_is_described_exactly_where_it_was_measured(lines: Any) -> None:
+    gpu = {
+        "uuid": None, "driver": None, "compute_capability": "9.0", "n_multiprocessors": 132, "memory_bytes": 8e10,
+        "l2_bytes": None, "cuda": "13.0", "host": "a CPU",
+    }  # fmt: skip
+    assert lines.environment(device_kind="gpu", gpu=gpu).gpu.n_multiprocessors == 132
+    with pytest.raises(ValidationError, match="exactly when device_kind is gpu"):
+        lines.environment(gpu=gpu)
+    with pytest.raises(ValidationError, match="exactly when device_kind is gpu"):
+        lines.environment(device_kind="gpu")
 
 
 def test_an_instrument_is_available_or_says_why_not() -> None:

@@ -185,6 +185,7 @@ class Records:
                 "median_ci_s": ends,
                 "relative_noise": (ends[1] - ends[0]) / 2 / middle,
                 "stop_reason": "noise",
+                "timer": "perf_counter",
                 "max_error": 3e-7,
                 "error_tolerance": 1e-4,
             }

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparq_perf.measure import ceilings
-from sparq_perf.measure.ceilings import (
+from sparq_perf.measure import cpu_ceilings as ceilings
+from sparq_perf.measure.cpu_ceilings import (
     MIB,
-    Flush,
+    CpuFlush,
     _probe_sizes,
     _profile_name,
     _vendor,
@@ -78,14 +78,14 @@ def test_dram_buffer(machine: Callable[..., None], llc: int | None, available: i
 @pytest.mark.parametrize("llc", [8 * MIB, 33 * MIB, 200 * MIB])
 def test_a_flush_is_twice_the_last_level_cache(machine: Callable[..., None], llc: int) -> None:
     machine({2: MIB, 3: llc})
-    flush = Flush(1)
+    flush = CpuFlush(1)
     assert flush.data.nbytes >= flush.flush_bytes >= 2 * llc
 
 
 def test_a_flush_reports_the_bandwidth_it_saw(machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     machine({3: 8 * MIB}, available=64 * MIB)
     clock = Clock(monkeypatch, cache_bytes=MIB)
-    flush = Flush(2)
+    flush = CpuFlush(2)
     assert flush() == pytest.approx(10e9)
     assert clock.reads == [16 * MIB]
 
@@ -94,7 +94,7 @@ def test_ceilings_from_a_fake_clock(machine: Callable[..., None], monkeypatch: p
     machine({1: 32 * 2**10, 2: 2 * MIB, 3: 8 * MIB}, available=256 * MIB)
     Clock(monkeypatch, cache_bytes=8 * MIB)
     told: list[str] = []
-    hardware = find_ceilings(2, Flush(2), seconds=0.01, progress=told.append)
+    hardware = find_ceilings(2, CpuFlush(2), seconds=0.01, progress=told.append)
     curve = [(p.footprint_bytes // MIB, p.read_bandwidth_bytes_per_s) for p in hardware.bandwidth_by_footprint]
     # The best way (four streams) counts, not the mean or the plain loop.
     assert curve == [
@@ -121,7 +121,7 @@ def test_ceilings_from_a_fake_clock(machine: Callable[..., None], monkeypatch: p
 def test_unknown_caches_are_not_stated(machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     machine({}, available=32 * MIB)
     Clock(monkeypatch, cache_bytes=MIB)
-    hardware = find_ceilings(1, Flush(1), seconds=0.0)
+    hardware = find_ceilings(1, CpuFlush(1), seconds=0.0)
     assert hardware.l2_bytes is None
     assert hardware.llc_bytes is None
 

@@ -42,7 +42,7 @@ def _last_level_bytes() -> int:
     return max(cache_sizes().values(), default=64 * MIB)
 
 
-class Flush:
+class CpuFlush:
     """Reads a buffer larger than every cache; its speed shows whether the machine is as fast as before.
 
     Attributes:
@@ -72,7 +72,7 @@ class Flush:
 
 
 def find_ceilings(
-    n_threads: int, flush: Flush, *, seconds: float = 4.0, progress: Callable[[str], None] = lambda _: None
+    n_threads: int, flush: CpuFlush, *, seconds: float = 4.0, progress: Callable[[str], None] = lambda _: None
 ) -> HardwareProfile:
     """Probe this CPU into a hardware profile whose ceilings are measured.
 

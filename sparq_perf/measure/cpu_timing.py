@@ -1,0 +1,64 @@
+"""Timing on a CPU: the host's clock around one decode call."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+from torch import Tensor
+
+from sparq_kernels import KVCache, decode
+from sparq_perf.measure.contenders import Contender
+from sparq_perf.measure.inputs import Queries, build_cache
+from sparq_perf.measure.machine import Flush, Sample
+from sparq_perf.records.schema import Timer
+from sparq_profiles import AttentionShape
+
+PRIMER_SEQ_LEN = 2048
+
+
+class CpuStopwatch:
+    """Times decode calls on one KV cache.
+
+    Before a cold sample a buffer larger than every cache is read, and then the contender runs once on a small cache of
+    its own: the KV cache is in DRAM, while code and interpreter are as warm as they are inside a decoding loop.
+    """
+
+    def __init__(
+        self,
+        cache: KVCache,
+        shape: AttentionShape,
+        flush: Flush,
+        seed: int,
+        *,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._cache, self._flush, self._clock = cache, flush, clock
+        primer = AttentionShape(
+            1,
+            min(shape.seq_len, PRIMER_SEQ_LEN),
+            shape.n_heads,
+            shape.n_kv_heads,
+            shape.head_dim,
+            shape.dtype,
+        )
+        self._primer = build_cache(primer, cache.k_layout, seed)
+        self._primer_query = Queries(primer, seed).draw()
+
+    def prepare(self, contender: Contender) -> Timer:
+        """Nothing to prepare: the correctness check has compiled everything."""
+        return "perf_counter"
+
+    def run(self, contender: Contender, query: Tensor) -> None:
+        """One call that is not sampled."""
+        decode(query, self._cache, contender.config, contender.implementation)
+
+    def sample(self, contender: Contender, query: Tensor, warm_query: Tensor | None) -> Sample:
+        """Time one call, cold unless a query for a call right before is given."""
+        bandwidth = None
+        if warm_query is None:
+            bandwidth = self._flush()
+            decode(self._primer_query, self._primer, contender.config, contender.implementation)
+        else:
+            self.run(contender, warm_query)
+        start = self._clock()
+        decode(query, self._cache, contender.config, contender.implementation)
+        return Sample(self._clock() - start, bandwidth)

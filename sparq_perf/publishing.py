@@ -1,0 +1,98 @@
+"""What a run leaves for readers beside its records: a summary in Markdown and, where plotly is, the report."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sparq_perf.expectations import Verdict, judge, rows
+from sparq_perf.measure.names import REPORT_NAME, SUMMARY_NAME
+from sparq_perf.records.schema import Line
+from sparq_perf.records.store import RecordError
+from sparq_perf.summary import summarise
+from sparq_profiles.suite import Suite
+
+HEADER = ("workload", "asked", "measured", "", "by")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was written, and the same in lines of text.
+
+    Attributes:
+        report: None where it was not written.
+        summary: the run in five lines.
+        verdicts: the suite's expectations against it.
+    """
+
+    report: Path | None
+    summary: list[str]
+    verdicts: list[Verdict]
+
+    @property
+    def lines(self) -> list[str]:
+        """The summary, and a table of the expectations where the suite has some for this device."""
+        return self.summary + (["", *_columns([HEADER, *rows(self.verdicts)])] if self.verdicts else [])
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "report": None if self.report is None else str(self.report),
+            "summary": self.summary,
+            "expectations": [
+                {
+                    **verdict.expectation.model_dump(mode="json"),
+                    "measured": verdict.measured,
+                    "met": verdict.met,
+                    "by": verdict.by,
+                }
+                for verdict in self.verdicts
+            ],
+        }
+
+
+def publish(lines: list[Line], suite: Suite, out: Path, *, with_report: bool = True) -> Published:
+    """Write summary.md and report.html into ``out``.
+
+    A machine that only measures may lack plotly: the report is left out then, with the reason.
+    """
+    report: Path | None = out / REPORT_NAME
+    told: Path | str = out / REPORT_NAME
+    if not with_report:
+        report, told = None, "not written, as asked"
+    elif find_spec("plotly") is None:
+        report, told = None, f"not written: plotly is not installed; 'sparq-perf report {out}' writes it where it is"
+    else:
+        from sparq_perf.report.render import write_report
+
+        write_report(lines, out / REPORT_NAME)
+    published = Published(report, summarise(lines, told), judge(suite, lines))
+    _write(out / SUMMARY_NAME, _markdown(published, suite))
+    return published
+
+
+def _markdown(published: Published, suite: Suite) -> str:
+    text = f"# {suite.title}\n\n" + "\n".join(f"    {line}" for line in published.summary) + "\n"
+    if published.verdicts:
+        table = [HEADER, tuple("---" for _ in HEADER), *rows(published.verdicts)]
+        text += "\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in table) + "\n"
+        sources = dict.fromkeys(verdict.expectation.source for verdict in published.verdicts)
+        text += "\nExpected by: " + "; ".join(sources) + ".\n"
+    return text
+
+
+def _columns(table: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a reader never finds half of it."""
+    beside = path.with_suffix(".tmp")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,39 @@
+"""What is written beside the records, and where a machine lacks what a report takes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparq_perf import publishing
+from sparq_perf.publishing import publish
+from sparq_perf.records.store import RecordError
+from sparq_profiles import load_suite
+
+
+def test_without_plotly_the_rest_is_written(
+    every_kind: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "find_spec", lambda name: None)
+    published = publish(every_kind, load_suite("smoke"), tmp_path)
+    assert published.report is None
+    told = f"report      not written: plotly is not installed; 'sparq-perf report {tmp_path}' writes it where it is"
+    assert published.lines[-1] == told
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert text.startswith("# Smoke\n\n    ceilings")
+    assert told in text
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.md"]
+
+
+def test_with_a_report(every_kind: list[Any], tmp_path: Path) -> None:
+    published = publish(every_kind, load_suite("smoke"), tmp_path)
+    assert published.report == tmp_path / "report.html"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "summary.md"]
+    assert published.verdicts == []
+    assert len(published.lines) == 5
+
+
+def test_a_folder_that_cannot_be_written(every_kind: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "summary.md").mkdir()
+    with pytest.raises(RecordError, match=r"summary\.md: cannot be written: "):
+        publish(every_kind, load_suite("smoke"), tmp_path, with_report=False)
