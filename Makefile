@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lint unit bench schema clean
+.PHONY: help report test lint unit bench schema compiled clean
 
 # The first Python that runs and is new enough; `make PYTHON=/path/to/python` overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 SUITE ?= standard
 OUT ?= reports/latest
 RUN_FLAGS ?=
+# Test processes; Triton's interpreter, where most of the time goes, uses one core.
+JOBS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 help:  ## Show this list.
@@ -29,13 +31,17 @@ lint: $(VENV)/installed-test  ## Style, types and the direction of imports.
 	$(BIN)/lint-imports
 
 unit: $(VENV)/installed-test  ## The tests alone.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 bench: $(VENV)/installed  ## Print how fast predicting and starting up are.
 	$(BIN)/python tests/benchmarks/bench_prediction.py
 
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json
+
+compiled: $(VENV)/installed  ## Compile every Triton kernel for every GPU architecture; write the table that tests check.
+	$(BIN)/python -m sparq_kernels.gpu.compiling --write reports/baselines/compiled-kernels.json \
+		--markdown docs/kernels-compiled.md
 
 clean:  ## Remove the virtual environment and what tools left behind.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -11,18 +11,24 @@ from sparq_profiles.shape import K_LAYOUTS, KLayout
 
 GROWTH = 1.25
 MINIMUM_SPARE = 64
+# Tokens that Kᵀ takes at once: 128 bytes a row in 16 bits. One token alone would write a 32-byte sector per channel.
+TRANSPOSED_TILE = 64
+APPENDS = ("auto", "torch", "triton")
 
 
 class KVCache:
     """K, Kᵀ, V and the mean of V for one layer; made by `from_tensors`, extended by `append`.
 
     ``two_copies`` keeps K both row-major and channel-major (1.5 times the dense bytes), ``row_major`` K alone,
-    ``channel_major`` Kᵀ alone. Rows of Kᵀ are padded apart, see `padded_stride`.
+    ``channel_major`` Kᵀ alone. Rows of Kᵀ are padded apart, see `padded_stride`. With two copies the newest tokens
+    reach Kᵀ in whole tiles, or when somebody asks for all of it.
 
     Attributes:
         k_layout: which copies of K exist.
         batch, n_kv_heads, head_dim, dtype, device: fixed for the life of the cache.
         seq_len: tokens held.
+        transposed_len: tokens that Kᵀ holds.
+        is_padded: whether any sequence has invalid positions on its left.
         valid_start: int64 [batch], first valid position of each left-padded sequence.
         mean_value: [batch, n_kv_heads, head_dim], mean of V over valid positions, in fp32 (fp64 for fp64).
     """
@@ -45,12 +51,15 @@ class KVCache:
         self.k_layout: KLayout = k_layout
         self.batch, self.n_kv_heads, self.head_dim = batch, n_kv_heads, head_dim
         self.dtype, self.device = dtype, torch.device(device)
-        self.seq_len = 0
+        self.seq_len = self.transposed_len = 0
+        # Known on the host once and for all: asking the device in every decode step would wait for it.
+        self.is_padded = valid_start is not None and bool((valid_start > 0).any())
         if valid_start is None:
             valid_start = torch.zeros(batch, dtype=torch.int64)
         self.valid_start = valid_start.to(self.device, torch.int64, copy=True)
         mean_dtype = torch.float64 if dtype == torch.float64 else torch.float32
         self.mean_value = torch.zeros(batch, n_kv_heads, head_dim, dtype=mean_dtype, device=self.device)
+        self._arrivals: Tensor | None = None
         self._allocate(capacity)
 
     @classmethod
@@ -128,7 +137,7 @@ class KVCache:
             k_layout=k_layout,
             valid_start=valid_start,
         )
-        cache.seq_len = seq_len
+        cache.seq_len = cache.transposed_len = seq_len
         for sequence in range(batch):
             start = int(cache.valid_start[sequence])
             for head in range(n_kv_heads):
@@ -160,7 +169,8 @@ class KVCache:
 
     @property
     def keys_transposed(self) -> Tensor | None:
-        """Kᵀ, [batch, n_kv_heads, head_dim, seq_len] with contiguous rows; None for ``row_major``."""
+        """Kᵀ of every token, [batch, n_kv_heads, head_dim, seq_len] with contiguous rows; None for ``row_major``."""
+        self.complete_transpose()
         return None if self._kt is None else self._kt[..., : self.seq_len]
 
     @property
@@ -180,13 +190,27 @@ class KVCache:
 
     @property
     def storage(self) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        """K, Kᵀ and V with their spare capacity, each contiguous: what compiled kernels index directly."""
+        """K, Kᵀ and V with their spare capacity, each contiguous: what compiled kernels index directly.
+
+        Kᵀ holds ``transposed_len`` tokens; `complete_transpose` brings in the rest.
+        """
         return self._k, self._kt, self._v
 
     @property
-    def is_padded(self) -> bool:
-        """Whether any sequence has invalid positions on its left."""
-        return bool((self.valid_start > 0).any())
+    def arrivals(self) -> Tensor:
+        """Zeros, int32 [batch · n_kv_heads]: how many programs of a KV head are done; a kernel leaves zeros behind.
+
+        They belong to the cache because kernels that run at the same time must not share them.
+        """
+        if self._arrivals is None:
+            self._arrivals = torch.zeros(self.batch * self.n_kv_heads, dtype=torch.int32, device=self.device)
+        return self._arrivals
+
+    def complete_transpose(self) -> None:
+        """Bring every token into Kᵀ: for implementations that read no other copy of K in the score step."""
+        done, self.transposed_len = self.transposed_len, self.seq_len
+        if self._kt is not None and self._k is not None and done < self.seq_len:
+            self._kt[..., done : self.seq_len] = self._k[:, :, done : self.seq_len].mT
 
     @property
     def allocated_bytes(self) -> int:
@@ -206,15 +230,18 @@ class KVCache:
             dtype,  # type: ignore[arg-type]
         )
 
-    def append(self, k: Tensor, v: Tensor) -> None:
+    def append(self, k: Tensor, v: Tensor, *, implementation: str = "auto") -> None:
         """Add one token to every sequence: K, Kᵀ, V and the running mean of V.
 
         Args:
             k, v: [batch, n_kv_heads, head_dim], or the same with a token axis of 1 before head_dim.
+            implementation: ``triton``, one launch; ``torch``; or ``auto``: ``triton`` on a GPU where the type allows.
 
         Raises:
-            ConfigError: another shape or type.
+            ConfigError: another shape or type, or an unknown implementation.
         """
+        if implementation not in APPENDS:
+            raise ConfigError(f"KVCache.append: unknown implementation {implementation!r}: known: {', '.join(APPENDS)}")
         expected = (self.batch, self.n_kv_heads, self.head_dim)
         k, v = (t.detach().squeeze(2) if t.ndim == 4 and t.shape[2] == 1 else t.detach() for t in (k, v))
         if k.shape != expected or v.shape != expected or k.dtype != self.dtype or v.dtype != self.dtype:
@@ -225,10 +252,18 @@ class KVCache:
         position = self.seq_len
         if position == self.capacity:
             self._grow()
+        if implementation == "auto":
+            implementation = "triton" if self.device.type == "cuda" and self.dtype != torch.float64 else "torch"
+        if implementation == "triton":
+            from sparq_kernels.gpu.append import append_token
+
+            append_token(self, k.contiguous(), v.contiguous())
+            return
         if self._k is not None:
             self._k[:, :, position] = k
-        if self._kt is not None:
+        elif self._kt is not None:
             self._kt[..., position] = k
+            self.transposed_len += 1
         self._v[:, :, position] = v
         self.seq_len += 1
         # A cache built empty may still be filling a sequence's padding: that enters no mean.

@@ -1,8 +1,10 @@
 """Which implementations exist, where they run, and the one call that runs them."""
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sparq_profiles import AttentionShape, ConfigError, SparqConfig
@@ -22,21 +24,27 @@ class Implementation:
         sparse: SparQ, or dense.
         devices: device types it runs on.
         dtypes: cache types it takes.
+        interpretable: written in Triton, whose interpreter runs it on a CPU, slowly, to check or count it.
+        base, variant: the implementation whose folder it shares, and what it asks of it.
     """
 
     name: str
     sparse: bool
     devices: tuple[str, ...]
     dtypes: tuple[str, ...]
+    interpretable: bool = False
+    base: str | None = None
+    variant: str | None = None
 
     @property
     def folder(self) -> str:
         """Name of its package."""
-        return f"sparq_kernels.{self.name.replace('-', '_')}"
+        return f"sparq_kernels.{(self.base or self.name).replace('-', '_')}"
 
     def kernel(self) -> Callable[..., "Tensor"]:
         """Its decode function, ``(q, cache)`` for dense and ``(q, cache, config)`` for SparQ."""
-        return importlib.import_module(f"{self.folder}.kernel").decode  # type: ignore[no-any-return]
+        function: Callable[..., Tensor] = importlib.import_module(f"{self.folder}.kernel").decode
+        return partial(function, variant=self.variant) if self.variant else function
 
     def traffic(self, shape: AttentionShape, config: SparqConfig | None) -> Traffic:
         """Bytes that one decode call moves; imports neither torch nor a compiler."""
@@ -46,24 +54,47 @@ class Implementation:
     def refusal(self, dtype: str, device: str) -> str | None:
         """Why it cannot take a cache of this type on this device; None where it can."""
         if device not in self.devices:
-            return f"runs on {', '.join(self.devices)}"
+            mend = f" (or, with {INTERPRET}=1 set before Python starts, interpreted)" if self.interpretable else ""
+            return f"runs on {', '.join(self.devices)}{mend}"
         if dtype not in self.dtypes:
             return f"takes caches of {', '.join(self.dtypes)}"
         return None
 
 
 ALL_FLOATS = ("float16", "bfloat16", "float32", "float64")
+SIXTEEN_BITS = ("float16", "bfloat16")
+UP_TO_32_BITS = ("float16", "bfloat16", "float32")
+# Read by triton itself when a kernel is defined.
+INTERPRET = "TRITON_INTERPRET"
 
 # In order of preference: "auto" takes the first that fits.
 IMPLEMENTATIONS = {
     implementation.name: implementation
     for implementation in (
+        Implementation("dense-triton", sparse=False, devices=("cuda",), dtypes=UP_TO_32_BITS, interpretable=True),
         Implementation("dense-cpu", sparse=False, devices=("cpu",), dtypes=("float32",)),
         Implementation("dense-sdpa", sparse=False, devices=("cpu", "cuda"), dtypes=ALL_FLOATS),
+        *(
+            Implementation(
+                f"dense-sdpa-{variant}",
+                sparse=False,
+                devices=("cuda",),
+                dtypes=SIXTEEN_BITS if variant in ("flash", "cudnn") else UP_TO_32_BITS,
+                base="dense-sdpa",
+                variant=variant,
+            )
+            for variant in ("flash", "cudnn", "efficient", "gqa")
+        ),
+        Implementation("sparq-triton", sparse=True, devices=("cuda",), dtypes=UP_TO_32_BITS, interpretable=True),
         Implementation("sparq-cpu", sparse=True, devices=("cpu",), dtypes=("float32",)),
         Implementation("sparq-torch", sparse=True, devices=("cpu", "cuda"), dtypes=ALL_FLOATS),
     )
 }
+
+
+def is_interpreted() -> bool:
+    """Whether Triton kernels defined in this process are interpreted on the CPU."""
+    return os.environ.get(INTERPRET) == "1"
 
 
 def implementations(device: str = "cpu") -> list[str]:
@@ -120,7 +151,8 @@ def _choose(name: str, sparse: bool, dtype: str, device: str) -> Implementation:
     if entry.sparse != sparse:
         mend = "give a SparqConfig" if entry.sparse else "leave config out"
         raise ConfigError(f"decode: {name} computes {'SparQ' if entry.sparse else 'dense'} attention: {mend}")
-    refusal = entry.refusal(dtype, device)
+    interpreted = entry.interpretable and device == "cpu" and is_interpreted()
+    refusal = entry.refusal(dtype, "cuda" if interpreted else device)
     if refusal is not None:
         raise ConfigError(f"decode: {name} {refusal}; the cache is {dtype} on {device}")
     return entry

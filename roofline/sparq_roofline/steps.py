@@ -19,6 +19,8 @@ class StepTraffic:
         elements: scores that go through softmax or selection (not multiply-adds).
         launches: kernel launches, or parallel regions on a CPU.
         pieces: parts that start their own memory streams: one for each sequence and KV head.
+        accessed_bytes: what the kernel's loads and stores ask for, each counted as often as it is made: caches serve
+            what is asked for twice, and a sector holds more than an element picked from it. None where not known.
     """
 
     name: str
@@ -29,6 +31,7 @@ class StepTraffic:
     elements: float = 0
     launches: int = 1
     pieces: float = 0
+    accessed_bytes: float | None = None
 
     @property
     def moved_bytes(self) -> float:

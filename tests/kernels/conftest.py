@@ -17,15 +17,24 @@ TOLERANCE = {
     torch.float16: 4e-3,
     torch.bfloat16: 3e-2,
 }
-DENSE = [name for name, entry in IMPLEMENTATIONS.items() if not entry.sparse and "cpu" in entry.devices]
-SPARSE = [name for name, entry in IMPLEMENTATIONS.items() if entry.sparse and "cpu" in entry.devices]
+# On a CPU the Triton kernels run in Triton's interpreter.
+HERE = [name for name, entry in IMPLEMENTATIONS.items() if "cpu" in entry.devices or entry.interpretable]
+NATIVE = [name for name, entry in IMPLEMENTATIONS.items() if "cpu" in entry.devices]
+# Those that keep rules which torch.topk does not promise: ties to the lower index, NaN that steers nothing.
+EXACT = ["sparq-cpu", "sparq-triton"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`dense_name` and `sparse_name` run over every implementation there is for a CPU."""
-    for fixture, names in (("dense_name", DENSE), ("sparse_name", SPARSE)):
+    """`dense_name` and `sparse_name` run over every implementation, `dense_native`, `sparse_native` over the fast."""
+    for fixture, sparse, names in (
+        ("dense_name", False, HERE),
+        ("sparse_name", True, HERE),
+        ("dense_native", False, NATIVE),
+        ("sparse_native", True, NATIVE),
+        ("sparse_exact", True, EXACT),
+    ):
         if fixture in metafunc.fixturenames:
-            metafunc.parametrize(fixture, names)
+            metafunc.parametrize(fixture, [name for name in names if IMPLEMENTATIONS[name].sparse == sparse])
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,16 @@ import torch
 
 import sparq_kernels
 from sparq_kernels import IMPLEMENTATIONS, KVCache, decode, find_implementation, implementations
+from sparq_kernels.reference import dense_attention
 from sparq_profiles import SparqConfig
 
 Refusal = Callable[..., str]
 CONFIG = SparqConfig(rank=4, top_k=5)
 FOLDERS = {
+    "dense-triton": "dense_triton",
     "dense-cpu": "dense_cpu",
     "dense-sdpa": "dense_sdpa",
+    "sparq-triton": "sparq_triton",
     "sparq-cpu": "sparq_cpu",
     "sparq-torch": "sparq_torch",
 }
@@ -81,7 +84,12 @@ def test_a_top_k_of_the_whole_sequence_runs_the_dense_kernel(monkeypatch: pytest
 
 
 def test_names() -> None:
-    assert set(implementations()) == set(implementations("cpu")) >= set(FOLDERS)
+    assert (
+        set(implementations()) == set(implementations("cpu")) >= {"dense-cpu", "dense-sdpa", "sparq-cpu", "sparq-torch"}
+    )
+    assert not {"dense-triton", "sparq-triton"} & set(
+        implementations("cpu")
+    )  # interpreted only where asked for by name
     assert {"dense-sdpa", "sparq-torch"} <= set(implementations("cuda"))
     assert "dense-cpu" not in implementations("cuda")
     assert implementations("abacus") == []
@@ -154,3 +162,20 @@ def test_every_public_name_resolves() -> None:
         assert getattr(sparq_kernels, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'KVCaches'"):
         sparq_kernels.KVCaches  # noqa: B018
+
+
+def test_sdpa_variants(make_inputs: Callable[..., Any], assert_close: Callable[..., None], refusal: Any) -> None:
+    case = make_inputs(2, 2, 3, 90, 64)
+    start = torch.tensor([0, 40])
+    kernel = IMPLEMENTATIONS["dense-sdpa-gqa"].kernel()
+    for valid_start in (None, start):
+        cache = KVCache.from_tensors(case.k, case.v, valid_start=valid_start)
+        expected = dense_attention(case.q.double(), case.k.double(), case.v.double(), valid_start=valid_start)
+        assert_close(kernel(case.q, cache), expected)
+    cache = KVCache.from_tensors(case.k, case.v)
+    assert_close(IMPLEMENTATIONS["dense-sdpa-flash"].kernel()(case.q, cache), dense_attention(case.q, case.k, case.v))
+    # A backend that has no kernel here says so, and is no other one in disguise.
+    message = refusal(IMPLEMENTATIONS["dense-sdpa-cudnn"].kernel(), case.q, cache)
+    assert "no cudnn kernel" in message
+    assert set(implementations("cuda")) >= {"dense-triton", "dense-sdpa-flash", "dense-sdpa-cudnn", "sparq-triton"}
+    assert IMPLEMENTATIONS["dense-sdpa-cudnn"].traffic(cache.shape_for(6), None).read_bytes > 0

@@ -71,11 +71,11 @@ def problems(draw: st.DrawFn) -> SimpleNamespace:
 @settings(derandomize=True, deadline=None, max_examples=120)
 @given(problem=problems())
 def test_sparse(
-    make_inputs: Inputs, assert_close: Close, decided: Decided, sparse_name: str, problem: SimpleNamespace
+    make_inputs: Inputs, assert_close: Close, decided: Decided, sparse_native: str, problem: SimpleNamespace
 ) -> None:
     case = make_inputs(*problem.size, seed=problem.seed)
     steps = sparq_reference(case, problem.config, problem.start)
-    y = decode(case.q, cache_of(case, problem.k_layout, problem.start), problem.config, implementation=sparse_name)
+    y = decode(case.q, cache_of(case, problem.k_layout, problem.start), problem.config, implementation=sparse_native)
     assert y.shape == case.q.shape
     clear = decided(case.q, steps, problem.config, MARGIN)
     assert_close(y[clear], steps.output[clear])
@@ -85,9 +85,9 @@ def test_sparse(
 
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(problem=problems())
-def test_dense(make_inputs: Inputs, assert_close: Close, dense_name: str, problem: SimpleNamespace) -> None:
+def test_dense(make_inputs: Inputs, assert_close: Close, dense_native: str, problem: SimpleNamespace) -> None:
     case = make_inputs(*problem.size, seed=problem.seed)
-    y = decode(case.q, cache_of(case, problem.k_layout, problem.start), implementation=dense_name)
+    y = decode(case.q, cache_of(case, problem.k_layout, problem.start), implementation=dense_native)
     assert_close(y, dense_reference(case, problem.start))
 
 
@@ -120,7 +120,7 @@ def test_long_sparse(
     assert_close: Close,
     decided: Decided,
     use_threads: Threads,
-    sparse_name: str,
+    sparse_native: str,
     name: str,
     k_layout: KLayout,
     group_score: GroupScore,
@@ -135,7 +135,7 @@ def test_long_sparse(
     outputs = []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
         use_threads(threads)
-        y = decode(case.q, cache_of(case, k_layout, starts), config, implementation=sparse_name)
+        y = decode(case.q, cache_of(case, k_layout, starts), config, implementation=sparse_native)
         assert_close(y[clear], steps.output[clear])
         outputs.append(y)
     torch.testing.assert_close(*(y[clear] for y in outputs), rtol=0, atol=1e-5)
@@ -144,7 +144,7 @@ def test_long_sparse(
 @pytest.mark.parametrize("k_layout", K_LAYOUTS)
 @pytest.mark.parametrize("name", LONG)
 def test_long_dense(
-    make_inputs: Inputs, assert_close: Close, use_threads: Threads, dense_name: str, name: str, k_layout: KLayout
+    make_inputs: Inputs, assert_close: Close, use_threads: Threads, dense_native: str, name: str, k_layout: KLayout
 ) -> None:
     size, start = LONG[name]
     case = make_inputs(*size, seed=5)
@@ -153,7 +153,7 @@ def test_long_dense(
     outputs = []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
         use_threads(threads)
-        outputs.append(decode(case.q, cache_of(case, k_layout, starts), implementation=dense_name))
+        outputs.append(decode(case.q, cache_of(case, k_layout, starts), implementation=dense_native))
         assert_close(outputs[-1], expected)
     torch.testing.assert_close(*outputs, rtol=0, atol=1e-5)
 
@@ -162,7 +162,7 @@ def test_long_dense(
 @pytest.mark.parametrize("local_window", [0, 20])
 @pytest.mark.parametrize("seq_len", [200, 9_500])
 def test_ties_go_to_the_lower_position(
-    make_inputs: Inputs, assert_close: Close, seq_len: int, local_window: int, group: int
+    make_inputs: Inputs, sparse_exact: str, assert_close: Close, seq_len: int, local_window: int, group: int
 ) -> None:
     case = make_inputs(1, 2, group, seq_len, 16)
     # Whole numbers in the one channel that counts make scores that repeat exactly, in float32 and float64 alike, and V
@@ -173,7 +173,7 @@ def test_ties_go_to_the_lower_position(
     config = SparqConfig(rank=1, top_k=50, local_window=local_window, mean_value=False)
     expected = sparq_reference(case, config).output
     for k_layout in K_LAYOUTS:
-        y = decode(case.q, cache_of(case, k_layout), config, implementation="sparq-cpu")
+        y = decode(case.q, cache_of(case, k_layout), config, implementation=sparse_exact)
         assert_close(y, expected)
 
 
@@ -263,7 +263,7 @@ def test_padding_is_never_looked_at(
 @pytest.mark.parametrize("k_layout", K_LAYOUTS)
 @pytest.mark.parametrize("top_k", [20, 120])
 def test_compiled_kernels_never_read_padding(
-    make_inputs: Inputs, assert_close: Close, k_layout: KLayout, garbage: float, top_k: int
+    make_inputs: Inputs, sparse_exact: str, assert_close: Close, k_layout: KLayout, garbage: float, top_k: int
 ) -> None:
     case = make_inputs(3, 2, 2, 130, 20)
     start = torch.tensor([3, 90, 130])
@@ -276,9 +276,10 @@ def test_compiled_kernels_never_read_padding(
     for tensor in cache.storage:
         if tensor is not None and tensor.shape[-1] > 130:
             tensor[..., 130:] = garbage
-    y = decode(case.q, cache, config, implementation="sparq-cpu")
+    y = decode(case.q, cache, config, implementation=sparse_exact)
     assert_close(y, sparq_reference(case, config, start).output)
-    assert_close(decode(case.q, cache, implementation="dense-cpu"), dense_reference(case, start))
+    dense = sparse_exact.replace("sparq", "dense")
+    assert_close(decode(case.q, cache, implementation=dense), dense_reference(case, start))
 
 
 @pytest.mark.parametrize("group_score", GROUP_SCORES)
@@ -286,6 +287,7 @@ def test_compiled_kernels_never_read_padding(
 @pytest.mark.parametrize("seq_len", [300, 9_001])
 def test_nan_stays_in_its_head(
     make_inputs: Inputs,
+    sparse_exact: str,
     assert_close: Close,
     decided: Decided,
     seq_len: int,
@@ -303,7 +305,7 @@ def test_nan_stays_in_its_head(
     case.q[1, 3, 4] = float("nan")
     clear[0, :4] = False
     clear[1, :4] = False
-    y = decode(case.q, cache_of(case, k_layout), config, implementation="sparq-cpu")
+    y = decode(case.q, cache_of(case, k_layout), config, implementation=sparse_exact)
     assert clear.any()
     assert_close(y[clear], steps.output[clear])
     dense = decode(case.q, cache_of(case, k_layout), implementation="dense-cpu")
@@ -311,12 +313,12 @@ def test_nan_stays_in_its_head(
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), 1e38, -1e38])
-def test_overflow_stays_in_its_head(make_inputs: Inputs, assert_close: Close, value: float) -> None:
+def test_overflow_stays_in_its_head(make_inputs: Inputs, sparse_exact: str, assert_close: Close, value: float) -> None:
     case = make_inputs(1, 2, 2, 300, 20)
     config = SparqConfig(rank=6, top_k=40, local_window=3)
     expected = sparq_reference(case, config).output
     case.k[0, 0, 100:] = value
-    y = decode(case.q, cache_of(case), config, implementation="sparq-cpu")
+    y = decode(case.q, cache_of(case), config, implementation=sparse_exact)
     assert_close(y[:, 2:], expected[:, 2:])
 
 

@@ -110,5 +110,5 @@ def test_reading_traffic_imports_no_framework() -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     loaded = set(result.stdout.split())
-    assert {f"sparq_kernels.{name.replace('-', '_')}.traffic" for name in IMPLEMENTATIONS} <= loaded
+    assert {f"{entry.folder}.traffic" for entry in IMPLEMENTATIONS.values()} <= loaded
     assert loaded.isdisjoint({"torch", "triton", "numba", "numpy", "llvmlite"})

@@ -18,6 +18,7 @@ def storage_arrays(cache: KVCache) -> tuple[Any, Any, Any]:
     do not vectorise (a score pass takes 1.2 times as long). A copy that the layout does not keep is an empty array, for
     compiled code needs one of the right type.
     """
+    cache.complete_transpose()
     k, kt, v = cache.storage
     absent = np.empty((1, 1, 1, 1), np.float32)
     return (absent if k is None else k.numpy(), absent if kt is None else kt.numpy(), v.numpy())

@@ -1,7 +1,8 @@
 """Bytes that `sparq_torch.kernel` moves: every torch operation reads its inputs and writes its result.
 
-Against the algorithm's minimum: the chosen channels are copied before they are multiplied, scores pass through
-memory for the division, the softmax and torch.topk, and the selected rows are copied before they are attended.
+Against the algorithm's minimum: the chosen channels are copied, and 16-bit ones widened, before they are multiplied;
+scores pass through memory for the division, the softmax and torch.topk; the selected rows are copied before they are
+attended.
 """
 
 from sparq_profiles import AttentionShape, SparqConfig
@@ -10,6 +11,7 @@ from sparq_roofline.traffic import sparq_traffic
 
 CACHE_LINE_BYTES = 64
 SCORE_BYTES = 4
+WIDE_BYTES = 4  # what 16-bit channels are widened to
 INDEX_BYTES = 8
 
 
@@ -19,6 +21,7 @@ def traffic(shape: AttentionShape, config: SparqConfig) -> Traffic:
     score, gather = minimum.step("score"), minimum.step("gather")
     kv_heads, top_k = shape.batch * shape.n_kv_heads, min(config.top_k, shape.seq_len)
     channel_bytes = kv_heads * shape.seq_len * config.rank * shape.element_bytes
+    widened_bytes = channel_bytes * WIDE_BYTES // shape.element_bytes if shape.element_bytes < WIDE_BYTES else 0
     score_bytes = shape.batch * shape.n_heads * shape.seq_len * SCORE_BYTES
     shared_bytes = kv_heads * shape.seq_len * SCORE_BYTES
     row_bytes = 2 * kv_heads * top_k * shape.head_dim * shape.element_bytes
@@ -27,8 +30,8 @@ def traffic(shape: AttentionShape, config: SparqConfig) -> Traffic:
         (
             StepTraffic(
                 "score",
-                read_bytes=score.read_bytes + channel_bytes + score_bytes,
-                write_bytes=channel_bytes + 2 * score_bytes,
+                read_bytes=score.read_bytes + channel_bytes + widened_bytes + score_bytes,
+                write_bytes=channel_bytes + widened_bytes + 2 * score_bytes,
                 flops=score.flops,
                 launches=8,
                 pieces=kv_heads,

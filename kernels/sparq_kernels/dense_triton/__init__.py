@@ -1,0 +1,1 @@
+"""Dense decode for GPUs, in Triton."""

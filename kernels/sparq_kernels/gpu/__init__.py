@@ -1,0 +1,1 @@
+"""What the Triton implementations share: device code, launches, tilings."""

@@ -1,0 +1,1 @@
+"""What the compilers make of every Triton kernel, for each architecture, found without a GPU."""

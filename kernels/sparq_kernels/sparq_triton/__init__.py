@@ -1,0 +1,1 @@
+"""SparQ decode for GPUs, in Triton."""
