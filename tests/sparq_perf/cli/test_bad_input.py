@@ -90,7 +90,7 @@ def test_unwritable_csv(refused: Callable[..., str], tmp_path: Path) -> None:
     [
         ({"--suite": "enormous"}, "unknown suite 'enormous'"),
         ({"--suite": "no/such.toml"}, "no/such.toml: no such file"),
-        ({"--device": "cuda"}, "--device is 'cuda': measuring on a GPU is not built yet"),
+        ({"--device": "cuda"}, "--device is 'cuda': torch "),
         ({"--device": "banana"}, "--device is 'banana': choose auto, cpu or cuda"),
         ({"--threads": 0}, "--threads is 0: this machine allows 1 to"),
         ({"--threads": -2}, "--threads is -2"),
@@ -100,7 +100,7 @@ def test_unwritable_csv(refused: Callable[..., str], tmp_path: Path) -> None:
         ({"--timeout-s": 0}, "--timeout-s is 0"),
         ({"--timeout-s": "nan"}, "--timeout-s is nan"),
         ({"--timeout-s": "long"}, "'long'"),
-        ({"--implementation": "sparq-gpu"}, "unknown implementation 'sparq-gpu': known: dense-cpu"),
+        ({"--implementation": "sparq-gpu"}, "unknown implementation 'sparq-gpu': known: "),
     ],
 )
 def test_run(refused: Callable[..., str], tmp_path: Path, options: dict[str, Any], complaint: str) -> None:
