@@ -6,7 +6,7 @@ counted, or to keep it for ahead-of-time compilation without running anything, o
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -54,10 +54,15 @@ class Launch:
 
     def run(self) -> None:
         """Start the kernel on the arguments' device, or run it in Triton's interpreter."""
-        with device_arithmetic() if is_interpreted() else nullcontext():
+        with device_arithmetic() if is_interpreted() else self._on_device():
             self.kernel[self.grid](
                 **self.arguments, **self.constants, **self.options(amd=torch.version.hip is not None)
             )
+
+    def _on_device(self) -> AbstractContextManager[Any]:
+        """Triton starts kernels on torch's current device, which need not be the tensors'."""
+        device = next(value.device for value in self.arguments.values() if isinstance(value, Tensor))
+        return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
     def options(self, *, amd: bool) -> dict[str, int]:
         """Compiler options by Triton's names."""
