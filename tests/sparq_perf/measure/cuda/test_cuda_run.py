@@ -245,3 +245,19 @@ def test_the_suite_for_gpus_is_the_default(monkeypatch: pytest.MonkeyPatch, quic
         with pytest.raises(SystemExit):
             main()
         assert asked[-1].suite.name == suite
+
+
+def test_the_triton_kernels_go_the_same_way(run: Callable[..., Any]) -> None:
+    """Interpreted, on the simulated GPU: what is recorded, predicted and expected of them."""
+    code, out, lines = run("--implementation", "dense-triton", "--implementation", "sparq-triton")
+    assert code == 0, out
+    assert "beyond" in out
+    measurements = [m for m in of_kind(lines, "measurement") if m.implementation.endswith("-triton")]
+    assert len(measurements) == 4
+    for m in measurements:
+        assert (m.status, m.timer) == ("ok", "cuda_graph")
+        assert m.max_error <= m.error_tolerance
+        assert m.prediction.evidence == "calibrated"
+    steps = {p.implementation: [step.name for step in p.steps] for p in of_kind(lines, "step_profile")}
+    assert steps["dense-triton"] == ["attend"]
+    assert steps["sparq-triton"] == ["score", "select", "gather"]
