@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from sparq_kernels import find_implementation
+from torch import Tensor
+
+from sparq_kernels import KVCache, decode, find_implementation
 from sparq_perf.measure.contenders import Contender
-from sparq_perf.measure.inputs import build_cache
+from sparq_perf.measure.inputs import Queries, build_cache
 from sparq_perf.measure.machine import Machine, Tell
 from sparq_perf.measure.timing import Rounds
 from sparq_perf.records.schema import CalibrationPoint
-from sparq_profiles import AttentionShape, SparqConfig
+from sparq_profiles import AttentionShape, ConfigError, SparqConfig
 from sparq_profiles.hardware import HardwareProfile
 from sparq_profiles.shape import DType
-from sparq_roofline.calibration import FitPoint, TimeModel, bandwidth_at, fit, predict_calibrated
+from sparq_roofline.calibration import LEAST, FitPoint, TimeModel, bandwidth_at, fit, predict_calibrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ def calibrate(
     seed: int,
     progress: Tell = lambda _: None,
 ) -> dict[str, Calibrated]:
-    """Measure every implementation at the machine's calibration points, cold, and fit its time model."""
+    """Measure every implementation at the machine's calibration points, cold, and fit its time model.
+
+    One that takes fewer points than a model has parameters has none: it is predicted from the ceilings.
+    """
     dense = [name for name in implementations if not find_implementation(name).sparse]
     sparse = [name for name in implementations if find_implementation(name).sparse]
     measured: dict[str, list[tuple[AttentionShape, SparqConfig | None, float]]] = {n: [] for n in implementations}
@@ -43,17 +48,36 @@ def calibrate(
         settings = [SparqConfig(min(r, shape.head_dim), top_k, top_k // 4) for r, top_k in machine.calibration.settings]
         contenders = [Contender(name, None) for name in dense]
         contenders += [Contender(name, config) for name in sparse for config in settings]
-        for contender, seconds in zip(contenders, _medians(machine, shape, contenders, seed), strict=True):
+        for contender, seconds in _medians(machine, shape, contenders, seed):
             measured[contender.implementation].append((shape, contender.config, seconds))
         machine.release()
-    return {name: _fit(name, points, hardware) for name, points in measured.items()}
+    return {name: _fit(name, points, hardware) for name, points in measured.items() if len(points) >= len(LEAST)}
 
 
-def _medians(machine: Machine, shape: AttentionShape, contenders: list[Contender], seed: int) -> list[float]:
-    """A function of its own, so that cache and contenders are gone when it returns."""
+def _medians(
+    machine: Machine, shape: AttentionShape, contenders: list[Contender], seed: int
+) -> list[tuple[Contender, float]]:
+    """Median time of each contender that takes the shape.
+
+    A function of its own, so that cache and contenders are gone when it returns.
+    """
     cache = build_cache(shape, "two_copies", seed, machine.device)
-    rounds = Rounds(machine, cache, shape, "cold", seed)
-    return [median(timing.samples_s) for timing in rounds.time(contenders, machine.pace.calibration_rule)]
+    try:
+        timings = Rounds(machine, cache, shape, "cold", seed).time(contenders, machine.pace.calibration_rule)
+    except ConfigError:
+        # A backend may take the suite's shapes and refuse this one: it does without this point.
+        query = Queries(shape, seed, machine.device).draw()
+        contenders = [contender for contender in contenders if _takes(contender, cache, query)]
+        timings = Rounds(machine, cache, shape, "cold", seed).time(contenders, machine.pace.calibration_rule)
+    return [(contender, median(timing.samples_s)) for contender, timing in zip(contenders, timings, strict=True)]
+
+
+def _takes(contender: Contender, cache: KVCache, query: Tensor) -> bool:
+    try:
+        decode(query, cache, contender.config, contender.implementation)
+    except ConfigError:
+        return False
+    return True
 
 
 def _fit(
