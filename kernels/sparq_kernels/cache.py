@@ -11,8 +11,6 @@ from sparq_profiles.shape import K_LAYOUTS, KLayout
 
 GROWTH = 1.25
 MINIMUM_SPARE = 64
-# Tokens that Kᵀ takes at once: 128 bytes a row in 16 bits. One token alone would write a 32-byte sector per channel.
-TRANSPOSED_TILE = 64
 APPENDS = ("auto", "torch", "triton")
 
 

@@ -50,8 +50,8 @@ def count_decode(implementation: Implementation, case: Case, tiling: Tiling, see
 
 def count_append(case: Case, tiling: Tiling, seed: int = 0) -> list[CountedStep]:
     """Count writing the last of ``seq_len`` tokens into the cache; with two copies it may complete a tile of Kᵀ."""
-    from sparq_kernels.cache import TRANSPOSED_TILE
     from sparq_kernels.gpu.append import append_token
+    from sparq_kernels.gpu.tiling import TRANSPOSED_TILE
     from sparq_kernels.gpu.traffic import append_step
 
     shape, k_layout = case.shape, case.config.k_layout

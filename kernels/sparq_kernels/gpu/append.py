@@ -8,9 +8,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sparq_kernels.cache import TRANSPOSED_TILE, KVCache
+from sparq_kernels.cache import KVCache
 from sparq_kernels.gpu.launching import launch
-from sparq_kernels.gpu.tiling import padded
+from sparq_kernels.gpu.tiling import TRANSPOSED_TILE, padded
 
 
 @triton.jit(do_not_specialize=["position", "transposed_len"])

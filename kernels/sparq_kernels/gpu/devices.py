@@ -9,11 +9,9 @@ from sparq_kernels.gpu.tiling import DEFAULT, Tiling, tiling_for
 
 def tiling_of(device: torch.device) -> Tiling:
     """The tiling for a device's architecture and number of compute units; the default where there is no device."""
-    return (
-        _tiling_of_gpu(torch.cuda.current_device() if device.index is None else device.index)
-        if (device.type == "cuda")
-        else DEFAULT
-    )
+    if device.type != "cuda":
+        return DEFAULT
+    return _tiling_of_gpu(torch.cuda.current_device() if device.index is None else device.index)
 
 
 @cache

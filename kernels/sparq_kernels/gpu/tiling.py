@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 SMALLEST_TILE = 16
+# Tokens that Kᵀ takes at once: 128 bytes a row in 16 bits. One token alone would write a 32-byte sector per channel.
+TRANSPOSED_TILE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,8 @@ def product_warps(head_dim: int, element_bytes: int, tiling: Tiling) -> int:
 def attend_splits(kv_heads: int, seq_len: int, tiling: Tiling) -> int:
     """Parts that dense attention cuts each KV head's sequence into.
 
-    The fewest that keep the last wave of programs as full as any number would, within 5 %: parts cost a combination,
-    and a wave that is nearly empty costs as much as a full one.
+    Of the numbers up to the first that makes two waves of programs, the fewest that keep the last wave as full as any
+    would, within 5 %: parts cost a combination, and a wave that is nearly empty costs as much as a full one.
     """
     slots = tiling.n_compute_units * tiling.attend_programs
     # A part of under four blocks would spend its time on starting up.

@@ -6,7 +6,7 @@ asked for, ``accessed_bytes``, is counted access by access, as an interpreter of
 
 from math import ceil
 
-from sparq_kernels.gpu.tiling import Tiling, attend_splits, gather_splits
+from sparq_kernels.gpu.tiling import TRANSPOSED_TILE, Tiling, attend_splits, gather_splits
 from sparq_profiles import AttentionShape, SparqConfig
 from sparq_profiles.shape import KLayout
 from sparq_roofline.steps import StepTraffic
@@ -15,7 +15,6 @@ SECTOR_BYTES = 32
 FP32_BYTES = 4
 INDEX_BYTES = 4
 START_BYTES = 8
-TRANSPOSED_TILE = 64
 
 
 def attend_step(step: str, shape: AttentionShape, config: SparqConfig | None, tiling: Tiling) -> StepTraffic:

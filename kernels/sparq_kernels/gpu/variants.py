@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from sparq_kernels.cache import TRANSPOSED_TILE, KVCache
+from sparq_kernels.cache import KVCache
 from sparq_kernels.gpu.append import append_token
 from sparq_kernels.gpu.launching import Launch, observing
-from sparq_kernels.gpu.tiling import tiling_for
+from sparq_kernels.gpu.tiling import TRANSPOSED_TILE, tiling_for
 from sparq_kernels.registry import IMPLEMENTATIONS
 from sparq_profiles import AttentionShape, SparqConfig
 from sparq_profiles.shape import DType, KLayout

@@ -6,10 +6,12 @@ from math import ceil
 from sparq_kernels.gpu.tiling import SMALLEST_TILE, Tiling, padded, row_block, score_tiles
 from sparq_profiles import ConfigError, SparqConfig
 
-# What a score program leaves for the select step; the device code names the same numbers.
-CANDIDATES = 0
-SHARED = 1
-HEADS = 2
+# What a score program leaves for the select step.
+CANDIDATES = 0  # the tile's top-k of the summed logits, exact
+SHARED = 1  # every summed logit: where top_k is so large that candidates would be no fewer
+HEADS = 2  # every head's logit: for the softmax rule, which needs the final statistics first
+
+DIGITS = 16  # of base 4, in a 32-bit key: passes of the threshold search where items do not stay in registers
 
 LARGEST_ITEMS = 2**21 - 1  # the threshold search counts in fields of 21 bits
 SMALLEST_SELECT = 128

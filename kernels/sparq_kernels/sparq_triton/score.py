@@ -4,11 +4,11 @@ import triton
 import triton.language as tl
 
 from sparq_kernels.gpu.device import channel_places, ordered_keys, score_factors, taken_slots, threshold
+from sparq_kernels.sparq_triton import plan
 
-# What a score program leaves for the select step.
-CANDIDATES = tl.constexpr(0)  # the tile's top-k of the summed logits, exact
-SHARED = tl.constexpr(1)  # every summed logit: where top_k is so large that candidates would be no fewer
-HEADS = tl.constexpr(2)  # every head's logit: for the softmax rule, which needs the final statistics first
+CANDIDATES = tl.constexpr(plan.CANDIDATES)
+SHARED = tl.constexpr(plan.SHARED)
+HEADS = tl.constexpr(plan.HEADS)
 
 CHANNELS_A_PASS = tl.constexpr(8)  # rows of Kᵀ asked for before the first is used
 CHANNELS_A_PASS_OF_TAIL = tl.constexpr(2)  # the same for 64 tokens or fewer, which should not cost registers

@@ -4,10 +4,11 @@ import triton
 import triton.language as tl
 
 from sparq_kernels.gpu.device import count_three, next_digit, ordered_keys, taken_slots, threshold
+from sparq_kernels.sparq_triton import plan
 from sparq_kernels.sparq_triton.score import CANDIDATES, HEADS
 
 TILES_A_PASS = tl.constexpr(64)
-DIGITS = tl.constexpr(16)  # of base 4, in a 32-bit key
+DIGITS = tl.constexpr(plan.DIGITS)
 
 
 @triton.jit

@@ -7,11 +7,9 @@ candidates would be no fewer, for the ``softmax`` group rule, and where a tile i
 
 from sparq_kernels.gpu.tiling import DEFAULT, Tiling
 from sparq_kernels.gpu.traffic import FP32_BYTES, INDEX_BYTES, START_BYTES, attend_step, whole_vectors
-from sparq_kernels.sparq_triton.plan import CANDIDATES, HEADS, ScorePlan, plan_score
+from sparq_kernels.sparq_triton.plan import CANDIDATES, DIGITS, HEADS, ScorePlan, plan_score
 from sparq_profiles import AttentionShape, SparqConfig
 from sparq_roofline.steps import StepTraffic, Traffic
-
-DIGITS = 16  # passes of the threshold search where the items do not stay in registers
 
 
 def traffic(shape: AttentionShape, config: SparqConfig, tiling: Tiling | None = None) -> Traffic:

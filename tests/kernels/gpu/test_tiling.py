@@ -44,17 +44,17 @@ def test_padded(length: int, expected: int) -> None:
 
 
 def test_attend_splits() -> None:
-    # Four places: one head is cut in four, two in two; five heads fill 5/8 of two waves, in three parts 15/16 of four.
+    # Four places: one head is cut in four, two in two; five fill 5/8 of two waves, halved they fill 10/12 of three.
     assert attend_splits(1, 10_000, TINY) == 4
     assert attend_splits(2, 10_000, TINY) == 2
     assert attend_splits(4, 10_000, TINY) == 1
-    assert attend_splits(5, 10_000, TINY) in (2, 3)
+    assert attend_splits(5, 10_000, TINY) == 2
     assert attend_splits(1000, 10_000, TINY) == 1
     # Never parts of under four blocks, unless the sequence is no longer than that.
     assert attend_splits(1, 128, TINY) == 2
     assert attend_splits(1, 5, TINY) == 1
-    # H100, 8 KV heads: 264 places, 33 parts.
-    assert attend_splits(8, 131_072, DEFAULT) == 32 or attend_splits(8, 131_072, DEFAULT) == 33
+    # H100, 8 KV heads: 33 parts would fill all 264 places, 32 fill 97 %.
+    assert attend_splits(8, 131_072, DEFAULT) == 32
 
 
 @pytest.mark.parametrize("kv_heads", [1, 3, 8, 132, 200, 2048])
