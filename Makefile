@@ -33,8 +33,9 @@ lint: $(VENV)/installed-test  ## Style, types and the direction of imports.
 unit: $(VENV)/installed-test  ## The tests alone.
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
-bench: $(VENV)/installed  ## Print how fast predicting and starting up are.
+bench: $(VENV)/installed  ## Print how fast predicting and starting up are, and what the timing loop adds.
 	$(BIN)/python tests/benchmarks/bench_prediction.py
+	$(BIN)/python tests/benchmarks/bench_timing_loop.py
 
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json

@@ -1,4 +1,4 @@
-"""What a run leaves for readers beside its records: a summary in Markdown and, where plotly is, the report."""
+"""What a run leaves for readers beside its records: a summary in Markdown, a timeline and, with plotly, the report."""
 
 import os
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from sparq_perf.measure.names import REPORT_NAME, SUMMARY_NAME
 from sparq_perf.records.schema import Line
 from sparq_perf.records.store import RecordError
 from sparq_perf.summary import summarise
+from sparq_perf.timeline import TRACE_NAME, VIEWER, has_timeline, write_trace
 from sparq_profiles.suite import Suite
 
 HEADER = ("workload", "asked", "measured", "", "by")
@@ -23,11 +24,13 @@ class Published:
 
     Attributes:
         report: None where it was not written.
-        summary: the run in five lines.
+        timeline: None where no pass saw anything that it could show.
+        summary: the run in some lines.
         verdicts: the suite's expectations against it.
     """
 
     report: Path | None
+    timeline: Path | None
     summary: list[str]
     verdicts: list[Verdict]
 
@@ -40,6 +43,7 @@ class Published:
         """The same for machines."""
         return {
             "report": None if self.report is None else str(self.report),
+            "timeline": None if self.timeline is None else str(self.timeline),
             "summary": self.summary,
             "expectations": [
                 {
@@ -54,10 +58,11 @@ class Published:
 
 
 def publish(lines: list[Line], suite: Suite, out: Path, *, with_report: bool = True) -> Published:
-    """Write summary.md and report.html into ``out``.
+    """Write summary.md, trace.json and report.html into ``out``.
 
     A machine that only measures may lack plotly: the report is left out then, with the reason.
     """
+    timeline = write_trace(lines, out / TRACE_NAME) if has_timeline(lines) else None
     report: Path | None = out / REPORT_NAME
     told: Path | str = out / REPORT_NAME
     if not with_report:
@@ -67,8 +72,9 @@ def publish(lines: list[Line], suite: Suite, out: Path, *, with_report: bool = T
     else:
         from sparq_perf.report.render import write_report
 
-        write_report(lines, out / REPORT_NAME)
-    published = Published(report, summarise(lines, told), judge(suite, lines))
+        write_report(lines, out / REPORT_NAME, timeline=timeline.name if timeline else None)
+    summary = [*summarise(lines, told), *([f"timeline    {timeline}: open it at {VIEWER}"] if timeline else ())]
+    published = Published(report, timeline, summary, judge(suite, lines))
     _write(out / SUMMARY_NAME, _markdown(published, suite))
     return published
 

@@ -74,6 +74,7 @@ class SuiteGrid(Frozen):
         shape: explicit head geometry.
         max_kv_bytes: combinations whose K and V exceed this are left out of the grid.
         implementations: those measured here; all that run on the device where empty.
+        watched: its energy and DRAM bytes are measured too where they can be: seconds for each combination.
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -84,6 +85,7 @@ class SuiteGrid(Frozen):
     configs: Annotated[tuple[SuiteConfig, ...], Field(min_length=1)]
     max_kv_bytes: Whole | None = None
     implementations: tuple[str, ...] = ()
+    watched: Flag = False
 
     def is_for(self, expectation: Expectation) -> bool:
         """Whether this grid measures what an expectation is about."""

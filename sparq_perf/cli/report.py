@@ -15,12 +15,14 @@ def report(
     from sparq_perf.records.store import RecordError, read_lines
     from sparq_perf.report.render import write_report
     from sparq_perf.summary import summarise
+    from sparq_perf.timeline import TRACE_NAME
 
     path = records / RECORDS_NAME if records.is_dir() else records
     lines = read_lines(path)
     target = out or path.with_name(REPORT_NAME)
     try:
-        write_report(lines, target)
+        beside = target.with_name(TRACE_NAME)
+        write_report(lines, target, timeline=TRACE_NAME if beside.exists() else None)
     except OSError as error:
         raise RecordError(f"{target}: cannot be written: {error.strerror or error}") from None
     for line in summarise(lines, target):

@@ -12,7 +12,7 @@ from sparq_perf.cli.options import print_json
 from sparq_profiles import ConfigError
 
 if TYPE_CHECKING:
-    from sparq_perf.records.schema import Line
+    from sparq_perf.records.schema import Line, PassName
 
 EXIT_FAILED_CHECK = 1
 EXIT_NOTHING_VALID = 2
@@ -48,9 +48,21 @@ def run(
     timeout_s: Annotated[
         float | None, typer.Option("--timeout-s", help="Longest time for one shape's rounds; 8 on a CPU, 3 on a GPU.")
     ] = None,
+    nvml: Annotated[
+        bool, typer.Option("--nvml/--no-nvml", help="Measure energy, power and clocks where the suite asks for it.")
+    ] = True,
     profile: Annotated[
         bool, typer.Option("--profile/--no-profile", help="Make the torch.profiler pass for time per step.")
     ] = True,
+    counters: Annotated[
+        bool, typer.Option("--counters/--no-counters", help="Count DRAM bytes where the suite asks for it.")
+    ] = True,
+    counted: Annotated[
+        bool, typer.Option("--counted/--no-counted", help="Count what small Triton configurations access.")
+    ] = True,
+    subtract_idle: Annotated[
+        bool, typer.Option("--subtract-idle", help="Take the GPU's idle power, measured first, off its energy.")
+    ] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, which needs plotly.")] = True,
     as_json: options.Json = False,
 ) -> int:
@@ -75,6 +87,12 @@ def run(
 
     chosen_device = choose_device(device, loaded.device if loaded else "any")
     loaded = loaded or load_suite(DEFAULT_SUITES[chosen_device])
+    made_or_not: dict[PassName, bool] = {
+        "nvml": nvml,
+        "profile": profile,
+        "counters": counters,
+        "counted": counted,
+    }
     chosen = RunOptions(
         suite=loaded,
         out=out,
@@ -84,7 +102,8 @@ def run(
         seed=seed,
         n_threads=threads,
         timeout_s=timeout_s,
-        profile=profile,
+        skipped=frozenset(name for name, made in made_or_not.items() if not made),
+        subtract_idle=subtract_idle,
         command=("sparq-perf", *sys.argv[1:]),
     )
     with ProgressBar(f"suite {loaded.name}") as progress:

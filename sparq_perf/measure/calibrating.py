@@ -9,7 +9,8 @@ from torch import Tensor
 from sparq_kernels import KVCache, decode, find_implementation
 from sparq_perf.measure.contenders import Contender
 from sparq_perf.measure.inputs import Queries, build_cache
-from sparq_perf.measure.machine import Machine, Tell
+from sparq_perf.measure.machine import Machine
+from sparq_perf.measure.progress import Tell
 from sparq_perf.measure.timing import Rounds
 from sparq_perf.records.schema import CalibrationPoint
 from sparq_profiles import AttentionShape, ConfigError, SparqConfig

@@ -1,19 +1,26 @@
 """This machine's CPU, as something to measure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Literal
 
 import numba
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
 
 from sparq_kernels import KVCache
 from sparq_perf.measure.cpu_ceilings import CpuFlush, find_ceilings
 from sparq_perf.measure.cpu_timing import CpuStopwatch
+from sparq_perf.measure.dram import cpu_rungs
+from sparq_perf.measure.eager_calls import EagerCalls
 from sparq_perf.measure.environment import memory_available_bytes, probe_environment, usable_cores
-from sparq_perf.measure.instruments import energy_reason
-from sparq_perf.measure.machine import CalibrationGrid, Pace, Tell
+from sparq_perf.measure.machine import CalibrationGrid, Pace
+from sparq_perf.measure.observing import Place
+from sparq_perf.measure.progress import Tell
+from sparq_perf.measure.traced_calls import calls_on_host
+from sparq_perf.measure.tracing import CallTracer, Tracer
+from sparq_perf.records.dram import Rung
+from sparq_perf.records.reading import Absence
 from sparq_perf.records.schema import Environment
 from sparq_profiles import AttentionShape, SparqPerfError
 from sparq_profiles.hardware import HardwareProfile
@@ -79,10 +86,20 @@ class CpuMachine:
         return probe_environment(self._n_threads)
 
     @property
-    def energy_reason(self) -> str:
-        """Why a measurement carries no energy."""
-        nvml = next(instrument for instrument in self.environment.instruments if instrument.name == "nvml")
-        return energy_reason(nvml)
+    def nvml(self) -> Absence:
+        """Nothing to read: no GPU is measured."""
+        state = self.environment.gpu_state
+        assert state is not None
+        missing = state.power_average_w.absence
+        return missing or Absence(kind="not_asked", detail="NVML reads GPUs, and this run measures the CPU")
+
+    @property
+    def dram(self) -> tuple[Rung, ...]:
+        """No way of counting."""
+        return cpu_rungs()
+
+    architecture = None
+    l2_bytes = None
 
     @cached_property
     def flush(self) -> CpuFlush:
@@ -108,11 +125,13 @@ class CpuMachine:
         """None that can be asked for; the flush between samples sees a slower machine."""
         return ()
 
-    def range_times(self, work: Callable[[], None]) -> Mapping[str, float]:
-        """Seconds of the host in each profiler range while ``work`` runs."""
-        with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
-            work()
-        return {event.key: event.cpu_time_total * 1e-6 for event in profiler.key_averages()}
+    def calls(self, cache: KVCache, place: Place, seed: int, *, replayed: bool) -> EagerCalls:
+        """Decode calls one after another: a CPU has nothing to replay."""
+        return EagerCalls(cache, place, seed, self.flush)
+
+    def tracer(self) -> CallTracer:
+        """torch.profiler on the host."""
+        return CallTracer(Tracer([ProfilerActivity.CPU]), calls_on_host)
 
     def release(self) -> None:
         """Nothing: freed memory goes back by itself."""

@@ -22,6 +22,8 @@ class CpuStopwatch:
     its own: the KV cache is in DRAM, while code and interpreter are as warm as they are inside a decoding loop.
     """
 
+    n_buffers = 1
+
     def __init__(
         self,
         cache: KVCache,

@@ -15,7 +15,7 @@ from sparq_perf.measure import cuda_probes
 from sparq_perf.measure.cuda_driver import CaptureError, CudaDriver, DeviceFacts
 from sparq_perf.measure.cuda_flush import CudaFlush
 from sparq_perf.measure.cuda_lane import Lane
-from sparq_perf.measure.machine import Tell
+from sparq_perf.measure.progress import Tell
 from sparq_profiles.hardware import Efficiency, EfficiencyRange, FootprintBandwidth, HardwareProfile, PeakName
 from sparq_profiles.quantity import Quantity
 

@@ -1,16 +1,15 @@
 """Everything that is asked of torch.cuda, in one thin class that tests replace by a simulated device."""
 
-import json
-import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
+
+from sparq_perf.measure.tracing import Tracer
 
 # Calls before a capture: what compiles, allocates or chooses an algorithm at first use must not do so inside.
 CAPTURE_WARMUPS = 3
@@ -132,17 +131,9 @@ class CudaDriver:
             raise CaptureError(_first_line(error)) from None
         return graph.replay
 
-    def trace(self, work: Callable[[], None]) -> Mapping[str, Any]:
-        """Chrome's trace of ``work``, as torch.profiler writes it; waits."""
-        self.synchronize()
-        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as profiler:
-            work()
-            self.synchronize()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "trace.json"
-            profiler.export_chrome_trace(str(path))
-            trace: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-        return trace
+    def tracer(self) -> Tracer:
+        """torch.profiler on the host and this device."""
+        return Tracer([ProfilerActivity.CPU, ProfilerActivity.CUDA], self.synchronize)
 
     def _refuse_waiting(self, call: Callable[[], object]) -> None:
         """CaptureError where a call waits for the device.

@@ -1,24 +1,32 @@
 """torch's current CUDA device, as something to measure."""
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Literal
 
 import torch
 
 from sparq_kernels import KVCache
+from sparq_perf.measure.cuda_calls import ReplayedCalls
 from sparq_perf.measure.cuda_ceilings import find_ceilings
 from sparq_perf.measure.cuda_driver import CudaDriver
 from sparq_perf.measure.cuda_flush import CudaFlush
 from sparq_perf.measure.cuda_settling import settle
-from sparq_perf.measure.cuda_timing import CudaStopwatch
-from sparq_perf.measure.cuda_trace import times_in_ranges
+from sparq_perf.measure.cuda_timing import CudaStopwatch, buffers_wanted
+from sparq_perf.measure.dram import DramLadder
+from sparq_perf.measure.eager_calls import EagerCalls
 from sparq_perf.measure.environment import cpu_name, host_fields, usable_cores
-from sparq_perf.measure.instruments import GPU_COUNTERS_REASON, GPU_ENERGY_REASON
-from sparq_perf.measure.machine import CalibrationGrid, Pace, Tell
-from sparq_perf.measure.nvml import Nvml, open_nvml
-from sparq_perf.measure.profiling import CALL_RANGE, RANGE_PREFIX
+from sparq_perf.measure.inputs import build_cache
+from sparq_perf.measure.instruments import dram_instrument, nvml_instrument
+from sparq_perf.measure.machine import CalibrationGrid, Pace
+from sparq_perf.measure.nvml import NvmlGpu, open_gpu
+from sparq_perf.measure.observing import Place
+from sparq_perf.measure.progress import Tell
+from sparq_perf.measure.traced_calls import calls_on_device
+from sparq_perf.measure.tracing import CallTracer
+from sparq_perf.records.gpu_state import GpuState
+from sparq_perf.records.reading import Absence
 from sparq_perf.records.schema import Environment, Gpu, Instrument
 from sparq_profiles import AttentionShape, SparqPerfError
 from sparq_profiles.hardware import HardwareProfile
@@ -91,21 +99,22 @@ class CudaMachine:
     def environment(self) -> Environment:
         """What a run's first record says of it."""
         facts = self._driver.facts()
-        nvml, answer = self._nvml
+        nvml, ladder = self._nvml, self.dram
         major, minor = facts.compute_capability
         return Environment(
             device=facts.name,
             device_kind="gpu",
             instruments=(
-                answer,
+                nvml_instrument(nvml),
                 Instrument(
                     name="torch.profiler", available=True, detail="kernels' time per step, in a pass of its own"
                 ),
-                Instrument(name="dram_counters", available=False, reason=GPU_COUNTERS_REASON),
+                dram_instrument(ladder.probe()),
             ),
+            gpu_state=GpuState.missing(nvml) if isinstance(nvml, Absence) else nvml.state(),
             gpu=Gpu(
                 uuid=facts.uuid,
-                driver=nvml.driver if nvml else None,
+                driver=None if isinstance(nvml, Absence) else nvml.driver,
                 compute_capability=f"{major}.{minor}",
                 n_multiprocessors=facts.n_multiprocessors,
                 memory_bytes=facts.memory_bytes,
@@ -117,10 +126,26 @@ class CudaMachine:
         )
 
     @property
-    def energy_reason(self) -> str:
-        """Why a measurement carries no energy."""
-        answer = self._nvml[1]
-        return f"NVML: {answer.reason}" if answer.reason else GPU_ENERGY_REASON
+    def nvml(self) -> NvmlGpu | Absence:
+        """Reads the GPU's power and clocks while it works; or why nothing can."""
+        return self._nvml
+
+    @cached_property
+    def dram(self) -> DramLadder:
+        """Counts DRAM bytes."""
+        return DramLadder(self._driver.facts().uuid, 0, device_index=self.device.index or 0)
+
+    @property
+    def architecture(self) -> tuple[str, int]:
+        """Whose launch parameters Triton kernels have here, and its multiprocessors."""
+        facts = self._driver.facts()
+        major, minor = facts.compute_capability
+        return f"sm_{major}{minor}", facts.n_multiprocessors
+
+    @property
+    def l2_bytes(self) -> float | None:
+        """Its L2; None where it does not tell."""
+        return self._driver.facts().l2_bytes
 
     @cached_property
     def flush(self) -> CudaFlush:
@@ -138,21 +163,29 @@ class CudaMachine:
         return self._driver.free_bytes()
 
     def stopwatch(self, cache: KVCache, shape: AttentionShape, seed: int) -> CudaStopwatch:
-        """Device events around the replay of a captured call."""
-        return CudaStopwatch(self._driver, self.flush, cache, shape, seed, self._note_once)
+        """Device events around the replay of a captured call, on copies of other content in turn where it is small."""
+        n_buffers = buffers_wanted(shape.kv_bytes, self._driver.facts().l2_bytes, self.memory_available_bytes())
+        others = (build_cache(shape, cache.k_layout, seed + n, self.device) for n in range(1, n_buffers))
+        return CudaStopwatch(self._driver, self.flush, [cache, *others], shape, seed, self._note_once)
 
     def settle(self, work: Callable[[], None]) -> None:
         """Work until the clock of the multiprocessors is flat."""
-        settle(self._driver, self._nvml[0], work)
+        settle(self._driver, None if isinstance(self._nvml, Absence) else self._nvml, work)
+        self.slowdowns()  # what held the clock down until now is not the samples' that follow
 
     def slowdowns(self) -> tuple[str, ...]:
         """What holds the clock down now, as NVML tells; nothing where it is not there."""
-        nvml = self._nvml[0]
-        return nvml.slowdowns() if nvml else ()
+        return () if isinstance(self._nvml, Absence) else self._nvml.slowdowns()
 
-    def range_times(self, work: Callable[[], None]) -> Mapping[str, float]:
-        """Seconds of kernels launched within each profiler range while ``work`` runs."""
-        return times_in_ranges(self._driver.trace(work), (CALL_RANGE, RANGE_PREFIX))
+    def calls(self, cache: KVCache, place: Place, seed: int, *, replayed: bool) -> EagerCalls | ReplayedCalls:
+        """Replays of a captured call, or calls through the host's code."""
+        if replayed:
+            return ReplayedCalls(self._driver, cache, place, seed, self.flush)
+        return EagerCalls(cache, place, seed, self.flush, self._driver.synchronize)
+
+    def tracer(self) -> CallTracer:
+        """torch.profiler on host and device."""
+        return CallTracer(self._driver.tracer(), calls_on_device)
 
     def release(self) -> None:
         """Give memory that nobody uses back to the device; CUDA graphs keep theirs until they are collected."""
@@ -160,8 +193,8 @@ class CudaMachine:
         self._driver.empty_cache()
 
     @cached_property
-    def _nvml(self) -> tuple[Nvml | None, Instrument]:
-        return open_nvml(self._driver.facts().uuid)
+    def _nvml(self) -> NvmlGpu | Absence:
+        return open_gpu(self._driver.facts().uuid)
 
     def _note_once(self, text: str) -> None:
         if text not in self._noted:

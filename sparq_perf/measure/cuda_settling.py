@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sparq_perf.measure.cuda_driver import CudaDriver
-from sparq_perf.measure.nvml import Nvml
+from sparq_perf.measure.nvml import NvmlGpu
 
 # NVML refreshes a clock every few milliseconds: reads closer together would be flat because they are the same.
 BETWEEN_READS_S = 0.02
@@ -14,7 +14,7 @@ MOST_S = 1.0
 WITHOUT_NVML_S = 0.3
 
 
-def settle(driver: CudaDriver, nvml: Nvml | None, work: Callable[[], None]) -> None:
+def settle(driver: CudaDriver, nvml: NvmlGpu | None, work: Callable[[], None]) -> None:
     """Repeat ``work`` until the clock of the multiprocessors is flat, or for a fixed time where NVML does not tell."""
     clocks: list[float] = []
     began = driver.clock()

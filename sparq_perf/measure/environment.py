@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from sparq_perf.measure.instruments import ask_instruments
+from sparq_perf.measure.nvml import first_gpu_state
 from sparq_perf.records.schema import Environment
 
 VERSIONED = ("torch", "triton", "numba", "numpy", "scipy", "pydantic", "nvidia-ml-py")
@@ -80,7 +81,13 @@ def source_commit(folder: Path | None = None) -> str | None:
 
 def probe_environment(n_threads: int) -> Environment:
     """What this machine is and what it can be asked, for the first record of a run on its CPU."""
-    return Environment(device=cpu_name(), device_kind="cpu", instruments=ask_instruments(), **host_fields(n_threads))
+    return Environment(
+        device=cpu_name(),
+        device_kind="cpu",
+        instruments=ask_instruments(),
+        gpu_state=first_gpu_state(),
+        **host_fields(n_threads),
+    )
 
 
 def host_fields(n_threads: int) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """When a measurement is not to be trusted."""
 
+from sparq_perf.measure.nvml.slowdowns import POWER_CAP
 from sparq_perf.measure.timing import Timing
 
 # A median that is not known to 10 %, or a machine a quarter faster or slower than its ceilings say, proves nothing.
 LARGEST_NOISE = 0.10
 LARGEST_DRIFT = 0.25
 FEWEST_SAMPLES = 6
-# A small board lives at its power limit, where the driver trims the clock all the time or for a moment: only a
-# limit that held most of the time says that these samples are another machine's. Heat must never.
-POWER_CAP = "software power cap"
+# A small board lives at its power limit, where the driver trims the clock all the time or for a moment. Samples of such
+# rounds are discarded; only a limit that held most of the time says that the rest are another machine's too. After
+# heat the clock creeps back, so that the rounds around it are not far from it.
 LARGEST_POWER_CAP_SHARE = 0.5
+LARGEST_SHARE = 0.1
 
 
 def reasons_against(
@@ -38,7 +40,7 @@ def reasons_against(
             "be part of them"
         )
     for name, share in timing.slowdowns.items():
-        if share > (LARGEST_POWER_CAP_SHARE if name == POWER_CAP else 0.0):
+        if share > (LARGEST_POWER_CAP_SHARE if name == POWER_CAP else LARGEST_SHARE):
             reasons.append(f"throttled: {name} held the clock down in {share:.0%} of the rounds")
     if timing.read_bandwidth_bytes_per_s is not None:
         drift = timing.read_bandwidth_bytes_per_s / ceiling_bytes_per_s - 1

@@ -3,7 +3,7 @@
 Everything else (what is planned, interleaved, judged, fitted, recorded) does not know which of the two it measures.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -12,7 +12,14 @@ from torch import Tensor
 
 from sparq_kernels import KVCache
 from sparq_perf.measure.contenders import Contender
+from sparq_perf.measure.dram import DramLadder
+from sparq_perf.measure.nvml import NvmlGpu
+from sparq_perf.measure.observing import Calls, Place
+from sparq_perf.measure.progress import Tell
 from sparq_perf.measure.stopping import StoppingRule
+from sparq_perf.measure.tracing import CallTracer
+from sparq_perf.records.dram import Rung
+from sparq_perf.records.reading import Absence
 from sparq_perf.records.schema import Environment, Timer
 from sparq_profiles import AttentionShape, ConfigError
 from sparq_profiles.hardware import HardwareProfile
@@ -21,7 +28,6 @@ DeviceType = Literal["cpu", "cuda"]
 
 # (batch, seq_len, n_heads, n_kv_heads, head_dim)
 ShapeSize = tuple[int, int, int, int, int]
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,13 @@ class Flush(Protocol):
 
 
 class Stopwatch(Protocol):
-    """Times contenders on one KV cache, one call at a time."""
+    """Times contenders, one call at a time.
+
+    Attributes:
+        n_buffers: KV caches that cold samples take in turn.
+    """
+
+    n_buffers: int
 
     def prepare(self, contender: Contender) -> Timer:
         """Compile, record or whatever else must not be timed; returns what will time it."""
@@ -130,7 +142,7 @@ class Machine(Protocol):
         pace: how long things take.
         calibration: where implementations are calibrated.
         environment: what a run's first record says of it.
-        energy_reason: why a measurement carries no energy.
+        nvml: reads the GPU's power and clocks while it works; or why nothing can.
         flush: cools its caches.
     """
 
@@ -150,8 +162,20 @@ class Machine(Protocol):
         """What a run's first record says of it."""
 
     @property
-    def energy_reason(self) -> str:
-        """Why a measurement carries no energy."""
+    def nvml(self) -> NvmlGpu | Absence:
+        """Reads the GPU's power and clocks while it works; or why nothing can."""
+
+    @property
+    def dram(self) -> DramLadder | tuple[Rung, ...]:
+        """Counts DRAM bytes; or what each way of counting says where there is none."""
+
+    @property
+    def architecture(self) -> tuple[str, int] | None:
+        """Whose launch parameters Triton kernels have here, and its multiprocessors; None on a CPU."""
+
+    @property
+    def l2_bytes(self) -> float | None:
+        """A GPU's L2; None where it is not told, or on a CPU."""
 
     @property
     def flush(self) -> Flush:
@@ -172,8 +196,11 @@ class Machine(Protocol):
     def slowdowns(self) -> tuple[str, ...]:
         """What holds its clock down at this moment, for heat or power."""
 
-    def range_times(self, work: Callable[[], None]) -> Mapping[str, float]:
-        """Seconds in each named profiler range while ``work`` runs: of the host on a CPU, of the kernels on a GPU."""
+    def calls(self, cache: KVCache, place: Place, seed: int, *, replayed: bool) -> Calls:
+        """Makes decode calls for an observer to watch; see `Loop.replayed`."""
+
+    def tracer(self) -> CallTracer:
+        """torch.profiler, to be attached to such calls."""
 
     def release(self) -> None:
         """Give back memory that nobody uses any more."""

@@ -1,6 +1,6 @@
 """A suite laid out as groups: everything that is timed together, on one KV cache."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sparq_kernels import find_implementation
 from sparq_kernels.registry import IMPLEMENTATIONS
@@ -20,6 +20,7 @@ class Group:
     Attributes:
         model: label of the head geometry.
         contenders: dense first, then SparQ's settings by implementation.
+        watched: a grid of the suite asks for its energy and DRAM bytes.
     """
 
     model: str
@@ -27,6 +28,7 @@ class Group:
     cache_state: CacheState
     k_layout: KLayout
     contenders: tuple[Contender, ...]
+    watched: bool = False
 
     def key(self, contender: Contender) -> str:
         """Identifies one measurement; the same in every run of the same suite."""
@@ -48,7 +50,7 @@ class Group:
 
     def keeping(self, contenders: tuple[Contender, ...]) -> "Group":
         """The same group with some of its contenders."""
-        return Group(self.model, self.shape, self.cache_state, self.k_layout, contenders)
+        return replace(self, contenders=contenders)
 
 
 def plan(suite: Suite, device: str, only: tuple[str, ...] = ()) -> list[Group]:
@@ -74,18 +76,25 @@ def plan(suite: Suite, device: str, only: tuple[str, ...] = ()) -> list[Group]:
         if entry.refusal(suite.dtype, device) is None and (not only or entry.name in only)
     ]
     groups: dict[tuple[str, AttentionShape, CacheState, KLayout], dict[Contender, None]] = {}
+    watched = set()
     for workload, grid in suite.workloads(load_model):
         assert workload.config is not None
         chosen = [entry for entry in usable if not grid.implementations or entry.name in grid.implementations]
         place = (workload.model, workload.shape, workload.cache_state, workload.config.k_layout)
         contenders = groups.setdefault(place, {})
+        if grid.watched:
+            watched.add(place)
         for entry in chosen:
             if not entry.sparse:
                 contenders.setdefault(Contender(entry.name, None))
         for entry in chosen:
             if entry.sparse:
                 contenders.setdefault(Contender(entry.name, workload.config))
-    planned = [Group(*place, tuple(_dense_first(contenders))) for place, contenders in groups.items() if contenders]
+    planned = [
+        Group(*place, tuple(_dense_first(contenders)), watched=place in watched)
+        for place, contenders in groups.items()
+        if contenders
+    ]
     if not planned:
         raise ConfigError(f"suite {suite.name}: nothing to measure on {device}: no implementation fits")
     return planned

@@ -1,24 +1,21 @@
 """Before anything is measured: the machine's ceilings and each implementation's calibration, found undisturbed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
 from sparq_perf.measure.calibrating import calibrate
 from sparq_perf.measure.machine import Machine
+from sparq_perf.measure.passes import Append
 from sparq_perf.measure.progress import Progress
 from sparq_perf.measure.resume import RunState
-from sparq_perf.records.schema import CalibrationLine, CeilingsLine
+from sparq_perf.records.schema import CalibrationLine, CeilingsLine, PassName
 from sparq_profiles.hardware import HardwareProfile
 from sparq_profiles.suite import Suite
 from sparq_roofline.calibration import bandwidth_at
 
 CALIBRATION_DRIFT = 0.12
 LARGEST_RESIDUAL = 0.4
-
-# append(kind, **fields): writes one line of the records.
-Append = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +25,9 @@ class SessionOptions:
     suite: Suite
     seed: int
     timeout_s: float | None
-    profile: bool
     command: tuple[str, ...]
+    skipped: frozenset[PassName] = frozenset()
+    subtract_idle: bool = False
 
 
 class Preparation:

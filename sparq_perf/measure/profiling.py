@@ -1,53 +1,90 @@
-"""Time per named step, in a pass of its own with torch.profiler attached; never a source of latencies."""
+"""Time and launches per kernel and named step, with torch.profiler attached; never a source of latencies."""
 
-import torch
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sparq_kernels import KVCache, decode
-from sparq_perf.measure.contenders import Contender
-from sparq_perf.measure.inputs import Queries
-from sparq_perf.measure.machine import Machine
-from sparq_perf.records.schema import ProfiledStep
-from sparq_profiles import AttentionShape
-from sparq_profiles.suite import CacheState
+from sparq_perf.measure.observing import Loop, Place, Watched
+from sparq_perf.measure.progress import Tell
+from sparq_perf.measure.traced_calls import Piece, kernel_shares, step_shares, usual_call
+from sparq_perf.measure.tracing import CallTracer
+from sparq_perf.records.reading import Absence
+from sparq_perf.records.schema import ProfiledKernel, ProfiledStep, Slice, StepProfile, Subject
+from sparq_roofline.prediction import TimePrediction
 
-RANGE_PREFIX = "sparq::"
-CALL_RANGE = "sparq_perf::call"
 ITERATIONS = 5
+# A call in plain torch operations can have hundreds, most of them too short to be seen in a timeline.
+MOST_SLICES = 60
 
 
-def profile_steps(
-    machine: Machine, cache: KVCache, shape: AttentionShape, contender: Contender, cache_state: CacheState, seed: int
-) -> tuple[float, tuple[ProfiledStep, ...]] | None:
-    """Mean time of the whole call and of each named step, seconds, over `ITERATIONS` calls.
+class ProfileObserver:
+    """Sees each call's kernels, matched to the steps that the prediction names.
 
     Args:
-        machine: what to run on.
-        cache, shape: what to attend over.
-        contender: implementation and settings.
-        cache_state: caches are flushed before each iteration where it is cold.
-        seed: of the queries.
-
-    Returns:
-        None where the profiler saw nothing, such as a GPU's kernels where it may not watch them.
+        tracer: the machine's.
+        predict: what is expected of a contender.
+        note: told where the profiler saw nothing, such as a GPU's kernels where it may not watch them.
     """
-    queries = Queries(shape, seed, machine.device)
-    decode(queries.draw(), cache, contender.config, contender.implementation)
 
-    def work() -> None:
-        for _ in range(ITERATIONS):
-            query = queries.draw()
-            if cache_state == "cold":
-                machine.flush()
-            with torch.profiler.record_function(CALL_RANGE):
-                decode(query, cache, contender.config, contender.implementation)
+    line: type[Subject] = StepProfile
+    loop = Loop(calls=ITERATIONS, flushed=True)
+    on_request = False
 
-    times = machine.range_times(work)
-    total_s = times.get(CALL_RANGE, 0.0) / ITERATIONS
-    if not total_s:
+    def __init__(self, tracer: CallTracer, predict: Callable[[Place], TimePrediction], note: Tell) -> None:
+        self._tracer, self._predict, self._note = tracer, predict, note
+
+    def refusal(self) -> Absence | None:
+        """None: torch brings its profiler along."""
         return None
-    steps = {
-        name.removeprefix(RANGE_PREFIX): seconds / ITERATIONS
-        for name, seconds in times.items()
-        if name.startswith(RANGE_PREFIX)
-    }
-    return total_s, tuple(ProfiledStep(name=name, time_s=seconds) for name, seconds in steps.items())
+
+    def absent(self, why: Absence) -> None:
+        """No record: what the profiler did not see has no steps."""
+
+    def before(self, place: Place) -> None:
+        """Attach the profiler."""
+        self._place = place
+        self._tracer.start()
+        self._began = datetime.now(UTC)
+
+    def during(self) -> None:
+        """Nothing: the profiler watches by itself."""
+
+    def after(self, watched: Watched) -> Mapping[str, Any] | None:
+        """The call of median time: what one that something disturbed took is not told as the mean of five."""
+        calls = [call for call in self._tracer.stop() if call.total_s > 0]
+        if not calls:
+            self._note(f"torch.profiler saw nothing of {self._place.contender.implementation}: no time per step")
+            return None
+        usual = usual_call(calls)
+        predicted = {step.name: step.time_s for step in self._predict(self._place).steps}
+        return {
+            "iterations": len(calls),
+            "total_s": usual.total_s,
+            "span_s": usual.span_s,
+            "steps": tuple(
+                ProfiledStep(name=s.name, time_s=s.time_s, launches=s.launches, predicted_s=predicted.get(s.name))
+                for s in step_shares([usual])
+            ),
+            "kernels": tuple(
+                ProfiledKernel(name=s.name, step=s.step, launches=s.launches, time_s=s.time_s)
+                for s in kernel_shares([usual])
+            ),
+            "began": self._began + timedelta(seconds=usual.began_s - calls[0].began_s),
+            "call": tuple(_slice(piece) for piece in _longest(usual.pieces)),
+        }
+
+
+def _longest(pieces: Sequence[Piece]) -> list[Piece]:
+    """The named ranges and the longest of the rest, in the order they began."""
+    longest = sorted(pieces, key=lambda piece: (piece.is_range, piece.duration_s), reverse=True)[:MOST_SLICES]
+    return [piece for piece in pieces if piece in longest]
+
+
+def _slice(piece: Piece) -> Slice:
+    return Slice(
+        name=piece.name,
+        step=piece.step,
+        start_s=piece.start_s,
+        duration_s=piece.duration_s,
+        is_range=piece.is_range,
+    )

@@ -1,6 +1,9 @@
 """What a run tells while it goes on."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+Tell = Callable[[str], None]
 
 
 class Progress(Protocol):

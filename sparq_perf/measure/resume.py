@@ -2,23 +2,40 @@
 
 import hashlib
 import os
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sparq_perf.measure.observing import Place
+from sparq_perf.measure.plan import Group
 from sparq_perf.measure.progress import Progress
 from sparq_perf.records.schema import (
     CalibrationLine,
     CeilingsLine,
+    Counted,
+    Dram,
+    Energy,
     Environment,
     Measurement,
+    PassName,
     Run,
     StepProfile,
+    Subject,
 )
 from sparq_perf.records.store import RecordError, mend_torn_line, read_lines
 from sparq_profiles.hardware import HardwareProfile
 from sparq_profiles.suite import Suite
 from sparq_roofline.calibration import TimeModel
+
+# The pass that each kind of record comes from.
+PASS_OF: dict[type[Subject], PassName] = {
+    Measurement: "timing",
+    Energy: "nvml",
+    StepProfile: "profile",
+    Dram: "counters",
+    Counted: "counted",
+}
 
 
 @dataclass(slots=True)
@@ -27,15 +44,24 @@ class RunState:
 
     Attributes:
         resumed: the file held anything at all.
-        done: keys that have a measurement, failed ones included.
-        profiled: keys that have a step profile, or failed and can have none.
+        done: by pass, the keys that have its record.
+        failed: keys whose measurement failed: no pass can see anything of them.
     """
 
-    done: set[str] = field(default_factory=set)
     resumed: bool = False
-    profiled: set[str] = field(default_factory=set)
+    done: dict[PassName, set[str]] = field(default_factory=lambda: defaultdict(set))
+    failed: set[str] = field(default_factory=set)
     hardware: HardwareProfile | None = None
     models: dict[str, TimeModel] = field(default_factory=dict)
+
+    def lacks(self, name: PassName, key: str) -> bool:
+        """Whether a pass has still to be made over a contender."""
+        return key not in self.done[name] and key not in self.failed
+
+    def lacking(self, name: PassName, group: Group) -> list[Place]:
+        """The contenders of a group over which a pass has still to be made."""
+        places = (Place(group, contender) for contender in group.contenders)
+        return [place for place in places if self.lacks(name, place.key)]
 
 
 def suite_digest(suite: Suite) -> str:
@@ -70,12 +96,10 @@ def resume(path: Path, suite: Suite, environment: Environment, progress: Progres
             state.hardware = line.hardware
         elif isinstance(line, CalibrationLine):
             state.models[line.implementation] = line.model
-        elif isinstance(line, Measurement):
-            state.done.add(line.key)
-            if line.status == "failed":
-                state.profiled.add(line.key)
-        elif isinstance(line, StepProfile):
-            state.profiled.add(line.key)
+        elif isinstance(line, Subject):
+            state.done[PASS_OF[type(line)]].add(line.key)
+            if isinstance(line, Measurement) and line.status == "failed":
+                state.failed.add(line.key)
     return state
 
 

@@ -14,7 +14,7 @@ from sparq_perf.measure.preparing import SessionOptions
 from sparq_perf.measure.progress import Progress
 from sparq_perf.measure.resume import RunState, keep_aside, resume
 from sparq_perf.measure.session import Outcome, Session
-from sparq_perf.records.schema import Environment
+from sparq_perf.records.schema import Environment, PassName
 from sparq_perf.records.store import RecordWriter
 from sparq_profiles.suite import Suite
 
@@ -31,7 +31,8 @@ class RunOptions:
         seed: of caches and queries.
         n_threads: of the host; all usable cores where None.
         timeout_s: for the rounds of one group; the machine's own where None.
-        profile: make the torch.profiler pass.
+        skipped: passes that are not made.
+        subtract_idle: take the GPU's idle power off its energy.
     """
 
     suite: Suite
@@ -42,7 +43,8 @@ class RunOptions:
     seed: int = 0
     n_threads: int | None = None
     timeout_s: float | None = None
-    profile: bool = True
+    skipped: frozenset[PassName] = frozenset()
+    subtract_idle: bool = False
     command: tuple[str, ...] = ()
 
 
@@ -68,7 +70,14 @@ def run_suite(options: RunOptions, progress: Progress) -> tuple[Path, Outcome]:
         state = resume(path, options.suite, environment, progress)
     elif path.exists():
         progress.note(f"earlier records kept as {keep_aside(path).name}")
-    wanted = SessionOptions(options.suite, options.seed, options.timeout_s, options.profile, options.command)
+    wanted = SessionOptions(
+        suite=options.suite,
+        seed=options.seed,
+        timeout_s=options.timeout_s,
+        command=options.command,
+        skipped=options.skipped,
+        subtract_idle=options.subtract_idle,
+    )
     with RecordWriter(path) as writer, _terminate_as_interrupt():
         return path, Session(machine, wanted, writer, groups, state, progress).run()
 

@@ -25,12 +25,15 @@ class Timing:
     """Samples of one contender.
 
     Attributes:
-        samples_s: time of one decode call each.
+        samples_s: time of one decode call each; those of rounds in which something held the clock down are left out,
+            unless there are no others.
         stop_reason: why sampling ended.
         read_bandwidth_bytes_per_s: median bandwidth of the flushes in between; None where caches stayed warm.
         timer: what timed them.
         n_starved: samples that may hold host time, because the device caught up with the host.
         slowdowns: what held the device's clock down, with the share of the looks (one a round) that saw it.
+        n_throttled: samples discarded for it.
+        n_buffers: KV caches that the samples took in turn.
     """
 
     samples_s: tuple[float, ...]
@@ -39,6 +42,60 @@ class Timing:
     timer: Timer = "perf_counter"
     n_starved: int = 0
     slowdowns: Mapping[str, float] = field(default_factory=dict)
+    n_throttled: int = 0
+    n_buffers: int = 1
+
+
+class _RoundLog:
+    """Samples of every contender, round by round; those of rounds in which something held the clock down put aside.
+
+    Args:
+        rules: one for each contender, all with the same timeout.
+    """
+
+    def __init__(self, rules: Sequence[StoppingRule]) -> None:
+        self.rules = rules
+        self._kept: list[Sequence[Sample]] = []
+        self._throttled: list[Sequence[Sample]] = []
+        self._slowdowns: Counter[str] = Counter()
+
+    def add(self, sampled: Sequence[Sample], held_down: Sequence[str], elapsed_s: float) -> None:
+        """Take a round's samples, one of each contender, and what was seen to hold the clock down after it."""
+        self._slowdowns.update(held_down)
+        if not held_down:
+            self._keep(sampled)
+            return
+        self._throttled.append(sampled)
+        if not self._kept and elapsed_s >= self.rules[0].timeout_s:
+            # There will be no others: they are kept, and judged by what held the clock down.
+            rounds, self._throttled = self._throttled, []
+            for one in rounds:
+                self._keep(one)
+
+    def timing(self, index: int, reason: StopReason, timer: Timer, n_buffers: int) -> Timing:
+        """What was seen of one contender."""
+        bandwidths = [
+            sample.read_bandwidth_bytes_per_s
+            for sampled in self._kept
+            for sample in sampled
+            if sample.read_bandwidth_bytes_per_s is not None
+        ]
+        n_looks = len(self._kept) + len(self._throttled)
+        return Timing(
+            samples_s=tuple(self.rules[index].samples),
+            stop_reason=reason,
+            read_bandwidth_bytes_per_s=median(bandwidths) if bandwidths else None,
+            timer=timer,
+            n_starved=sum(sampled[index].starved for sampled in self._kept),
+            slowdowns={name: count / n_looks for name, count in self._slowdowns.items()},
+            n_throttled=len(self._throttled),
+            n_buffers=n_buffers,
+        )
+
+    def _keep(self, sampled: Sequence[Sample]) -> None:
+        self._kept.append(sampled)
+        for rule, sample in zip(self.rules, sampled, strict=True):
+            rule.add(sample.time_s)
 
 
 class Rounds:
@@ -77,34 +134,21 @@ class Rounds:
             for _ in range(WARMUPS):
                 self._run(contender)
         self._machine.settle(lambda: self._run_all(contenders))
-        rules = [rule() for _ in contenders]
-        reasons: list[StopReason | None] = [None] * len(contenders)
-        sampled: list[list[Sample]] = [[] for _ in contenders]
-        slowdowns: Counter[str] = Counter()
-        n_looks = 0
+        log = _RoundLog([rule() for _ in contenders])
         began = self._clock()
+        reasons: list[StopReason | None] = [None] * len(contenders)
         while not all(reasons):
-            for index, contender in enumerate(contenders):
-                sample = self._sample(contender)
-                sampled[index].append(sample)
-                rules[index].add(sample.time_s)
-            slowdowns.update(self._machine.slowdowns())
-            n_looks += 1
-            elapsed = self._clock() - began
+            sampled = [self._sample(contender) for contender in contenders]
+            held_down = self._machine.slowdowns()
+            elapsed_s = self._clock() - began
+            log.add(sampled, held_down, elapsed_s)
             # A contender that was quiet may grow noisy again: its reason is the latest round's.
-            reasons = [rule.finished(elapsed) for rule in rules]
+            reasons = [rule.finished(elapsed_s) for rule in log.rules]
             on_round()
-        bandwidths = [
-            sample.read_bandwidth_bytes_per_s
-            for samples in sampled
-            for sample in samples
-            if sample.read_bandwidth_bytes_per_s is not None
-        ]
-        flushed = median(bandwidths) if bandwidths else None
-        shares = {name: count / n_looks for name, count in slowdowns.items()}
+        n_buffers = self._stopwatch.n_buffers if self._cache_state == "cold" else 1
         return [
-            Timing(tuple(rule.samples), reason, flushed, timer, sum(sample.starved for sample in samples), shares)
-            for rule, reason, timer, samples in zip(rules, reasons, timers, sampled, strict=True)
+            log.timing(index, reason, timer, n_buffers)
+            for index, (reason, timer) in enumerate(zip(reasons, timers, strict=True))
             if reason is not None
         ]
 

@@ -1,18 +1,25 @@
 """What was not measured and what to be careful with, each with its reason."""
 
-from collections import Counter
-
 from sparq_perf.records.schema import (
     CalibrationLine,
     CeilingsLine,
+    Counted,
+    Dram,
     End,
-    Instrument,
+    Energy,
     Line,
     Measurement,
+    PassName,
     Run,
     StepProfile,
 )
+from sparq_perf.report.energies import why_no_energy
+from sparq_perf.report.evidence import build_evidence
 from sparq_perf.report.provenance import Provenance
+from sparq_perf.report.reasons import NO_RECORD, merged, why_no_line, why_no_record
+from sparq_perf.report.setups import latest
+from sparq_perf.report.step_bytes import why_no_dram
+from sparq_perf.report.throttling import throttling_caution
 from sparq_perf.report.wording import count, listed, percent
 
 # Bandwidth that moves more than this between the start and the end of a run makes its timings doubtful.
@@ -22,21 +29,21 @@ DRIFT_LIMIT = 0.05
 def not_measured(lines: list[Line], measurements: list[Measurement]) -> tuple[tuple[str, str], ...]:
     """Pairs of what is absent and why; empty where everything is there."""
     absent = []
-    reasons = Counter(m.energy_reason for m in measurements if m.energy_reason is not None)
-    for reason, n in reasons.most_common():
-        absent.append((f"Energy ({n} of {count(len(measurements), 'measurement')})", reason))
-    for instrument in latest_instruments(lines):
-        if not instrument.available and instrument.reason is not None:
+    absent += _by_pass(lines, measurements)
+    told = {reason for _, reason in absent}
+    for instrument in build_evidence(lines).instruments:
+        if instrument.reason is not None and instrument.reason not in told:
             absent.append((instrument.name, instrument.reason))
     kinds = {type(line) for line in lines}
     for kind, what in (
         (Run, "Device, versions and command"),
         (CeilingsLine, "Device ceilings"),
         (CalibrationLine, "Calibrated time models"),
-        (StepProfile, "Time per step"),
     ):
         if kind not in kinds:
-            absent.append((what, "this run holds no such record"))
+            absent.append((what, NO_RECORD))
+    if StepProfile not in kinds:
+        absent.append(("Time per step", why_no_record(lines, "profile")))
     fitted = {line.implementation for line in lines if isinstance(line, CalibrationLine)}
     unfitted = sorted({m.implementation for m in measurements} - fitted)
     if fitted and unfitted:
@@ -47,10 +54,25 @@ def not_measured(lines: list[Line], measurements: list[Measurement]) -> tuple[tu
     return tuple(absent)
 
 
-def latest_instruments(lines: list[Line]) -> tuple[Instrument, ...]:
-    """The instruments that the last run or resumption asked."""
-    runs = [line for line in lines if isinstance(line, Run)]
-    return runs[-1].environment.instruments if runs else ()
+def _by_pass(lines: list[Line], measurements: list[Measurement]) -> list[tuple[str, str]]:
+    """What each instrument's pass left out, the same reason once with how many measurements it is of."""
+    energies = {key: why_no_energy(line) for key, line in latest(lines, Energy).items()}
+    dram = {key: why_no_dram(line.dram) for key, line in latest(lines, Dram).items()}
+    counted = {key: str(line.absence) if line.absence else None for key, line in latest(lines, Counted).items()}
+    passes: tuple[tuple[str, PassName, dict[str, str | None]], ...] = (
+        ("Energy", "nvml", energies),
+        ("DRAM bytes", "counters", dram),
+        ("Counted bytes", "counted", counted),
+    )
+    absent = []
+    for what, name, said in passes:
+        without = why_no_record(lines, name)
+        unsaid = {m.key: why_no_line(m) if said else without for m in measurements if m.key not in said}
+        reasons = {key: why for key, why in (said | unsaid).items() if why is not None}
+        for reason in merged(reasons):
+            of = count(len(said | unsaid), "measurement")
+            absent.append((f"{what} ({len(reason.keys)} of {of})", reason.text))
+    return absent
 
 
 def cautions(lines: list[Line], measurements: list[Measurement], provenance: Provenance) -> tuple[str, ...]:
@@ -71,6 +93,9 @@ def cautions(lines: list[Line], measurements: list[Measurement], provenance: Pro
     drift = provenance.bandwidth_drift
     if drift is not None and abs(drift) > DRIFT_LIMIT:
         found.append(f"Memory bandwidth changed by {percent(drift, signed=True)} between start and end of the run.")
+    throttled = throttling_caution(measurements)
+    if throttled is not None:
+        found.append(throttled)
     bad = sum(m.status != "ok" for m in measurements)
     if bad:
         verb = "was" if bad == 1 else "were"

@@ -6,6 +6,8 @@ from typing import Any
 
 from sparq_perf.report.accuracy import Accuracy
 from sparq_perf.report.bandwidth_chart import bandwidth_figure
+from sparq_perf.report.energies import Energies
+from sparq_perf.report.energy_chart import energy_figure
 from sparq_perf.report.heatmap_chart import heatmap_figure
 from sparq_perf.report.heatmaps import Heatmap
 from sparq_perf.report.parity_chart import parity_figure
@@ -15,8 +17,10 @@ from sparq_perf.report.speedup_chart import speedup_figure, speedup_range
 from sparq_perf.report.speedups import Panel
 from sparq_perf.report.step_chart import step_figure
 from sparq_perf.report.step_times import StepTimes
+from sparq_perf.report.timeline_chart import timeline_figure
+from sparq_perf.report.timelines import Timeline, Timelines
 from sparq_perf.report.view import ReportView
-from sparq_perf.report.wording import count, token_range
+from sparq_perf.report.wording import count, listed, token_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Charts:
     parity: Chart | None
     roofline: Chart | None
     steps: tuple[Chart, ...]
+    energies: tuple[Chart, ...]
+    timelines: tuple[Chart, ...]
     heatmaps: tuple[Chart, ...]
     bandwidth: Chart | None
 
@@ -48,7 +54,8 @@ class Charts:
     def every(self) -> tuple[Chart, ...]:
         """All charts that exist."""
         panels = (chart for _, chart in self.speedups)
-        charts = (*panels, *self.steps, *self.heatmaps, self.parity, self.roofline, self.bandwidth)
+        chosen = (*self.steps, *self.energies, *self.timelines, *self.heatmaps)
+        charts = (*panels, *chosen, self.parity, self.roofline, self.bandwidth)
         return tuple(chart for chart in charts if chart is not None)
 
 
@@ -59,6 +66,8 @@ def build_charts(view: ReportView) -> Charts:
         parity=_parity(view.accuracy, view.implementations),
         roofline=_roofline(view),
         steps=_steps(view.step_times),
+        energies=_energies(view.energies),
+        timelines=_timelines(view.timelines),
         heatmaps=_heatmaps(view.heatmaps),
         bandwidth=_bandwidth(view.provenance),
     )
@@ -103,6 +112,22 @@ def _steps(step_times: StepTimes) -> tuple[Chart, ...]:
         Chart(f"steps-{i}", g.name, f"Time per step: {g.name}", step_figure(g, step_times.step_names))
         for i, g in enumerate(step_times.groups)
     )
+
+
+def _energies(energies: Energies) -> tuple[Chart, ...]:
+    return tuple(
+        Chart(f"energy-{i}", g.name, f"Energy of one decode step: {g.name}", energy_figure(g))
+        for i, g in enumerate(energies.groups)
+        if any(row.per_token_j is not None for row in g.rows)
+    )
+
+
+def _timelines(timelines: Timelines) -> tuple[Chart, ...]:
+    def chart(index: int, item: Timeline) -> Chart:
+        what = listed(track.title for track in item.tracks)
+        return Chart(f"timeline-{index}", item.name, f"{what} over time: {item.name}", timeline_figure(item))
+
+    return tuple(chart(index, item) for index, item in enumerate(timelines.items))
 
 
 def _heatmaps(heatmaps: tuple[Heatmap, ...]) -> tuple[Chart, ...]:

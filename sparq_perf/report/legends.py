@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sparq_perf.report import chart_style as style
 from sparq_perf.report.accuracy import BAND
+from sparq_perf.report.timeline_chart import HELD_COLOUR, TRACK_COLOURS
 from sparq_perf.report.view import ReportView
 
 
@@ -28,12 +29,22 @@ class Legends:
     parity: tuple[Key, ...]
     roofline: tuple[Key, ...]
     steps: tuple[Key, ...]
+    energies: tuple[Key, ...]
+    timelines: tuple[Key, ...]
     bandwidth: tuple[Key, ...]
 
 
 def build_legends(view: ReportView) -> Legends:
     """Keys for what the view's charts draw, and for nothing that they do not."""
-    return Legends(_speedups(view), _parity(view), _roofline(view), _steps(view), _bandwidth(view))
+    return Legends(
+        _speedups(view),
+        _parity(view),
+        _roofline(view),
+        _steps(view),
+        _energies(view),
+        _timelines(view),
+        _bandwidth(view),
+    )
 
 
 def _speedups(view: ReportView) -> tuple[Key, ...]:
@@ -80,6 +91,27 @@ def _steps(view: ReportView) -> tuple[Key, ...]:
     sources = {bar.source for group in view.step_times.groups for bar in group.bars}
     keys += [Key("solid: profiled", "ink", "fill")] * ("profiled" in sources)
     return (*keys, *[Key("hatched: predicted", "ink", "hatch")] * ("predicted" in sources))
+
+
+def _energies(view: ReportView) -> tuple[Key, ...]:
+    rows = [row for group in view.energies.groups for row in group.rows]
+    keys = [Key("dense", "blue", "fill")] * any(not row.sparse for row in rows)
+    keys += [Key("SparQ", "orange", "fill")] * any(row.sparse for row in rows)
+    keys += [Key("solid: by the energy counter", "ink", "fill")] * any(row.counter_j is not None for row in rows)
+    by_integral = any(row.integral_j is not None for row in rows)
+    return (*keys, *[Key("hatched: by the integral of power", "ink", "hatch")] * by_integral)
+
+
+def _timelines(view: ReportView) -> tuple[Key, ...]:
+    tracks = [track for timeline in view.timelines.items for track in timeline.tracks]
+    keys = {
+        curve.name: Key(curve.name, TRACK_COLOURS[track.title].name, {"solid": "line", "dot": "dot"}[curve.dash])
+        for track in tracks
+        for curve in track.curves
+    }
+    limits = dict.fromkeys(track.limit[0] for track in tracks if track.limit is not None)
+    held = [Key("clock held down", HELD_COLOUR.name, "band")] * any(t.held for t in view.timelines.items)
+    return (*keys.values(), *(Key(name, "muted", "dash") for name in limits), *held)
 
 
 def _bandwidth(view: ReportView) -> tuple[Key, ...]:

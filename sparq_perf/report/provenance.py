@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sparq_perf.records.schema import CalibrationLine, CeilingsLine, End, Environment, Line, Run
+from sparq_perf.report.gpu_facts import GpuFacts, gpu_facts
 from sparq_perf.report.wording import data_size, duration, moment, percent, seconds, si, times_faster
 from sparq_profiles.hardware import FootprintBandwidth, HardwareProfile
 from sparq_profiles.quantity import Quantity
@@ -14,7 +15,7 @@ from sparq_profiles.shape import SparqConfig
 
 @dataclass(frozen=True, slots=True)
 class RunFact:
-    """One run or resumption, and how it ended."""
+    """One run or resumption, and how it ended; ``gpu_facts`` is None where nobody asked NVML."""
 
     run_id: str
     started: str
@@ -26,6 +27,7 @@ class RunFact:
     command: str
     ended: str
     environment: Environment
+    gpu_facts: GpuFacts | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def _run(run: Run, end: End | None) -> RunFact:
         command=shlex.join(run.command),
         ended=ended,
         environment=run.environment,
+        gpu_facts=gpu_facts(state) if (state := run.environment.gpu_state) is not None else None,
     )
 
 

@@ -30,16 +30,19 @@ _FILTERS: dict[str, Callable[..., str]] = {
     "percent": wording.percent,
     "tokens": wording.tokens,
     "data_size": wording.data_size,
-    "significant": wording.significant,
+    "mean_number": wording.mean_number,
     "si": wording.si,
     "span": wording.span,
     "count": wording.count,
 }
 
 
-def write_report(lines: list[Line], path: Path) -> None:
-    """Write the report of some records; a reader of ``path`` sees the old file or the new one, never half."""
-    page = render(build_view(lines))
+def write_report(lines: list[Line], path: Path, *, timeline: str | None = None) -> None:
+    """Write the report of some records; a reader of ``path`` sees the old file or the new one, never half.
+
+    ``timeline`` is the name of a trace that was written beside it, to be told; None where there is none.
+    """
+    page = render(build_view(lines), timeline=timeline)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
@@ -52,8 +55,8 @@ def write_report(lines: list[Line], path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def render(view: ReportView) -> str:
-    """The whole page."""
+def render(view: ReportView, *, timeline: str | None = None) -> str:
+    """The whole page; ``timeline`` as for `write_report`."""
     charts = build_charts(view)
     environment = Environment(
         loader=PackageLoader("sparq_perf.report"),
@@ -77,6 +80,7 @@ def render(view: ReportView) -> str:
         scripts=[Markup(script) for script in scripts],
         figures=Markup(script_json(_page_data(charts))),
         facets=_facets(view),
+        timeline=timeline,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from sparq_perf.comparison import Comparison, measured_time, prediction_error
 from sparq_perf.records.schema import Measurement
 from sparq_perf.report.settings import Geometry, other_settings
+from sparq_perf.report.throttling import Throttled
 from sparq_profiles.suite import CacheState
 from sparq_roofline.interval import Interval
 
@@ -33,11 +34,12 @@ class Row:
     predicted_speedup: Interval | None
     baseline: str | None
     n_samples: int
+    n_buffers: int
+    throttled: Throttled | None
     relative_noise: float | None
     stop_reason: str | None
     max_error: float | None
     error_tolerance: float | None
-    energy_j: float | None
     reasons: tuple[str, ...]
 
 
@@ -66,10 +68,11 @@ def _row(m: Measurement, comparison: Comparison | None) -> Row:
         predicted_speedup=comparison.predicted_speedup if comparison else None,
         baseline=comparison.dense.implementation if comparison else None,
         n_samples=len(m.samples_s),
+        n_buffers=m.n_buffers,
+        throttled=Throttled.of(m),
         relative_noise=m.relative_noise,
         stop_reason=m.stop_reason,
         max_error=m.max_error,
         error_tolerance=m.error_tolerance,
-        energy_j=m.energy_j,
         reasons=m.reasons,
     )

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sparq_perf.records.schema import Measurement, StepProfile
+from sparq_perf.records.schema import Measurement, Subject
 from sparq_perf.report.wording import tokens
 from sparq_profiles.shape import AttentionShape, SparqConfig
 from sparq_profiles.suite import CacheState
@@ -85,7 +85,7 @@ def other_settings(config: SparqConfig) -> str:
     return ", ".join(_settings(config))
 
 
-def where(item: Measurement | StepProfile, names: Mapping[SparqConfig | None, str]) -> str:
+def where(item: Subject, names: Mapping[SparqConfig | None, str]) -> str:
     """One configuration in a line, for sentences and hover texts."""
     shape = item.shape
     parts = (item.model, names[item.config], f"batch {shape.batch}", f"{tokens(shape.seq_len)} tokens")

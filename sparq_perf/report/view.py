@@ -3,17 +3,21 @@
 from dataclasses import dataclass
 
 from sparq_perf.comparison import compare
-from sparq_perf.records.schema import CalibrationLine, Instrument, Line, Run, StepProfile
+from sparq_perf.records.schema import CalibrationLine, Line, Run, Subject
 from sparq_perf.records.store import latest_measurements
-from sparq_perf.report.absences import cautions, latest_instruments, not_measured
+from sparq_perf.report.absences import cautions, not_measured
 from sparq_perf.report.accuracy import Accuracy, build_accuracy
+from sparq_perf.report.energies import Energies, build_energies
+from sparq_perf.report.evidence import Evidence, build_evidence
 from sparq_perf.report.heatmaps import Heatmap, build_heatmaps
 from sparq_perf.report.provenance import Provenance, build_provenance, starting_hardware
 from sparq_perf.report.rooflines import Roofline, build_roofline
 from sparq_perf.report.rows import Row, build_rows
 from sparq_perf.report.settings import name_configs, where
 from sparq_perf.report.speedups import Panel, build_panels, build_series, why_no_comparison
+from sparq_perf.report.step_bytes import StepBytes, build_step_bytes
 from sparq_perf.report.step_times import StepTimes, build_step_times
+from sparq_perf.report.timelines import Timelines, build_timelines
 from sparq_perf.report.verdict import Verdict, build_verdict
 from sparq_perf.report.wording import listed, moment
 
@@ -52,10 +56,13 @@ class ReportView:
     accuracy: Accuracy
     roofline: Roofline
     step_times: StepTimes
+    step_bytes: StepBytes
+    energies: Energies
+    timelines: Timelines
     heatmaps: tuple[Heatmap, ...]
     rows: tuple[Row, ...]
     provenance: Provenance
-    instruments: tuple[Instrument, ...]
+    evidence: Evidence
     rejected: tuple[Rejected, ...]
     not_measured: tuple[tuple[str, str], ...]
 
@@ -65,17 +72,15 @@ def build_view(lines: list[Line]) -> ReportView:
     by_key = latest_measurements(lines)
     measurements = list(by_key.values())
     comparisons = {c.sparq.key: c for c in compare(lines)}
-    profiles = [line for line in lines if isinstance(line, StepProfile)]
     fits = [line for line in lines if isinstance(line, CalibrationLine)]
     names = name_configs(
-        [*(m.config for m in measurements), *(p.config for p in profiles)]
+        [line.config for line in lines if isinstance(line, Subject)]
         + [point.config for fit in fits for point in fit.points]
     )
     series = build_series(lines)
     no_speedup = None if comparisons else why_no_comparison(measurements)
     accuracy = build_accuracy(measurements, names)
     provenance = build_provenance(lines, names)
-    instruments = latest_instruments(lines)
     hardware = starting_hardware(lines)
     runs = [line for line in lines if isinstance(line, Run)]
     devices = dict.fromkeys(run.environment.device for run in runs)
@@ -90,11 +95,14 @@ def build_view(lines: list[Line]) -> ReportView:
         no_speedup=no_speedup,
         accuracy=accuracy,
         roofline=build_roofline(measurements, hardware, names),
-        step_times=build_step_times(profiles, by_key, instruments, names),
+        step_times=build_step_times(lines, by_key, names),
+        step_bytes=build_step_bytes(lines, by_key, names),
+        energies=build_energies(lines, by_key, names),
+        timelines=build_timelines(lines, names),
         heatmaps=build_heatmaps(lines, names),
         rows=build_rows(measurements, comparisons),
         provenance=provenance,
-        instruments=instruments,
+        evidence=build_evidence(lines),
         rejected=tuple(Rejected(where(m, names), m.status, m.reasons) for m in measurements if m.status != "ok"),
         not_measured=not_measured(lines, measurements),
     )

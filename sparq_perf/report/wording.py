@@ -31,6 +31,11 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{rounded:,.{max(decimals, 0)}f}"
 
 
+def mean_number(value: float) -> str:
+    """A mean of whole numbers: whole where it is one, else with three significant digits."""
+    return f"{value:,.0f}" if value == round(value) else significant(value)
+
+
 def si(value: float, unit: str) -> str:
     """A value with an SI prefix: 19.6 GB/s, 532 µs."""
     for scale, prefix in _SI:

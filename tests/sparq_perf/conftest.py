@@ -7,16 +7,26 @@ from typing import Any
 
 import pytest
 
+from sparq_perf.records.dram import RUNGS, DramReading, Rung
+from sparq_perf.records.gpu_state import GpuState
+from sparq_perf.records.reading import Absence, Reading
 from sparq_perf.records.schema import (
     CalibrationLine,
     CalibrationPoint,
     CeilingsLine,
+    Counted,
+    CountedBytes,
+    Dram,
     End,
+    Energy,
     Environment,
     Instrument,
     Measurement,
+    PlannedPass,
+    ProfiledKernel,
     ProfiledStep,
     Run,
+    Slice,
     StepProfile,
 )
 from sparq_profiles import AttentionShape, SparqConfig
@@ -70,6 +80,7 @@ class Lines:
             "versions": {"torch": "2.9.0"},
             "commit": None,
             "instruments": (Instrument(name="nvml", available=False, reason="driver missing"),),
+            "gpu_state": GpuState.missing(Absence(kind="driver_missing", detail="no driver")),
         }
         return Environment(**{**defaults, **fields})
 
@@ -83,6 +94,10 @@ class Lines:
             "resumed": False,
             "command": ("sparq-perf", "run"),
             "environment": self.environment(),
+            "passes": (
+                PlannedPass(name="timing", made=True),
+                PlannedPass(name="nvml", made=False, reason="driver missing"),
+            ),
         }
         return Run(**{**self.stamp, **defaults, **fields})
 
@@ -121,7 +136,6 @@ class Lines:
             "implementation": "dense-cpu" if config is None else "sparq-cpu",
             "status": "ok",
             "warmups": 2,
-            "energy_reason": "NVML: driver missing",
             "prediction": self.prediction(*predicted) if predicted else None,
         }
         if fields.get("status") != "failed":
@@ -148,9 +162,44 @@ class Lines:
             "implementation": "sparq-cpu",
             "iterations": 5,
             "total_s": 3e-3,
-            "steps": (ProfiledStep(name="score", time_s=1e-3), ProfiledStep(name="gather", time_s=0.0)),
+            "span_s": 3.5e-3,
+            "steps": (
+                ProfiledStep(name="score", time_s=1e-3, launches=2.0, predicted_s=9e-4),
+                ProfiledStep(name="gather", time_s=0.0, launches=0.0),
+            ),
+            "kernels": (ProfiledKernel(name="score_kernel", step="score", launches=2.0, time_s=1e-3),),
+            "began": self.stamp["time"],
+            "call": (Slice(name="score_kernel", step="score", start_s=0.0, duration_s=1e-3),),
         }
         return StepProfile(**{**self.stamp, **defaults, **fields})
+
+    def energy(self, **fields: Any) -> Energy:
+        """Two seconds of a thousand calls at 300 W; ``absence`` stands for nothing at all."""
+        absence = fields.pop("absence", None)
+        names = ("counter_j", "integral_j", "idle_power_w", "power_w", "sm_clock_hz")
+        defaults: dict[str, Any] = {"config": CONFIG, "cache_state": "cold", "implementation": "sparq-cpu"}
+        if absence is not None:
+            defaults |= dict.fromkeys(names, Reading(absence=absence))
+        else:
+            values = (0.6, 0.59, 80.0, 300.0, 1.7e9)
+            defaults |= {name: Reading.of(value) for name, value in zip(names, values, strict=True)}
+            defaults |= {"n_calls": 1000, "elapsed_s": 2.0, "caches": "cold", "power_source": "power_instant_w"}
+        return Energy(**{**self.stamp, "key": "some key", "model": "tiny", "shape": SHAPE, **defaults, **fields})
+
+    def dram(self, reading: DramReading | None = None, **fields: Any) -> Dram:
+        """Without a reading, nothing could be counted."""
+        rungs = tuple(Rung(name=name, absence=Absence(kind="no_device", detail="no GPU")) for name in RUNGS)
+        defaults: dict[str, Any] = {"config": CONFIG, "cache_state": "cold", "implementation": "sparq-cpu"}
+        defaults["dram"] = reading or DramReading.missing(rungs)
+        return Dram(**{**self.stamp, "key": "some key", "model": "tiny", "shape": SHAPE, **defaults, **fields})
+
+    def counted(self, **fields: Any) -> Counted:
+        step = CountedBytes(
+            step="score", counted_bytes=1000, analytic_bytes=1000, sector_bytes=1024, requested_bytes=2048
+        )
+        defaults: dict[str, Any] = {"config": CONFIG, "cache_state": "cold", "implementation": "sparq-triton"}
+        defaults |= {"architecture": "sm_90", "steps": (step,)}
+        return Counted(**{**self.stamp, "key": "some key", "model": "tiny", "shape": SHAPE, **defaults, **fields})
 
     def end(self, **fields: Any) -> End:
         return End(**{**self.stamp, "outcome": "complete", "n_measured": 2, "n_missing": 0, "elapsed_s": 9.5, **fields})
@@ -181,7 +230,12 @@ def every_kind(lines: Lines) -> list[Any]:
         lines.measurement(config=CONFIG, predicted=(1e-3, 2e-3, 3e-3), max_error=1e-7, error_tolerance=1e-4),
         lines.measurement(status="invalid", reasons=("noisy",), read_bandwidth_bytes_per_s=9e9),
         lines.measurement(status="failed", reasons=("out of memory",)),
+        lines.energy(),
+        lines.energy(absence=Absence(kind="mig", detail="a slice")),
         lines.step_profile(),
+        lines.dram(),
+        lines.counted(),
+        lines.counted(architecture=None, steps=(), absence=Absence(kind="not_asked", detail="too large")),
         lines.end(),
     ]
 

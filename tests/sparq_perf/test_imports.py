@@ -40,7 +40,9 @@ def test_a_bare_import_loads_nothing() -> None:
     assert loaded.isdisjoint(HEAVY | {"numpy", "pydantic", "typer", "rich"})
 
 
-@pytest.mark.parametrize("command", ["", "run", "predict", "sweep", "report", "hardware", "models"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "predict", "sweep", "traffic", "report", "trace", "doctor", "hardware", "models"]
+)
 def test_help_is_light(command: str) -> None:
     loaded = modules_after(CLI.format(arguments=[*command.split(), "--help"]))
     assert "typer" in loaded

@@ -18,19 +18,28 @@ def test_without_plotly_the_rest_is_written(
     published = publish(every_kind, load_suite("smoke"), tmp_path)
     assert published.report is None
     told = f"report      not written: plotly is not installed; 'sparq-perf report {tmp_path}' writes it where it is"
-    assert published.lines[-1] == told
+    assert told in published.lines
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert text.startswith("# Smoke\n\n    ceilings")
     assert told in text
-    assert [path.name for path in tmp_path.iterdir()] == ["summary.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["summary.md", "trace.json"]
 
 
 def test_with_a_report(every_kind: list[Any], tmp_path: Path) -> None:
     published = publish(every_kind, load_suite("smoke"), tmp_path)
     assert published.report == tmp_path / "report.html"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "summary.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "summary.md", "trace.json"]
     assert published.verdicts == []
-    assert len(published.lines) == 5
+    assert published.lines[-1] == f"timeline    {tmp_path / 'trace.json'}: open it at https://ui.perfetto.dev"
+    assert "trace.json" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_a_profile_there_is_no_timeline(every_kind: list[Any], tmp_path: Path) -> None:
+    timed = [line for line in every_kind if line.record in ("run", "measurement", "end")]
+    published = publish(timed, load_suite("smoke"), tmp_path)
+    assert published.timeline is None
+    assert published.as_json()["timeline"] is None
+    assert not (tmp_path / "trace.json").exists()
 
 
 def test_a_folder_that_cannot_be_written(every_kind: list[Any], tmp_path: Path) -> None:

@@ -25,14 +25,22 @@
   };
   const drawAll = () => document.querySelectorAll(".chart").forEach(draw);
 
+  // A select rules one chart, where there is one of its name, and every part of the page that goes with it.
+  const choose = (select) => {
+    const box = document.getElementById(select.dataset.for);
+    if (box) box.dataset.chart = select.value;
+    document.querySelectorAll(`[data-with="${select.dataset.for}"]`).forEach((part) => {
+      part.hidden = part.dataset.choice !== select.value;
+    });
+    return box;
+  };
   document.querySelectorAll("select[data-for]").forEach((select) => {
     select.addEventListener("change", () => {
-      const box = document.getElementById(select.dataset.for);
-      box.dataset.chart = select.value;
-      draw(box);
+      const box = choose(select);
+      if (box) draw(box);
     });
     // A browser may restore an earlier choice when the page is reloaded.
-    document.getElementById(select.dataset.for).dataset.chart = select.value;
+    choose(select);
   });
   drawAll();
   darkScheme.addEventListener("change", drawAll);

@@ -149,7 +149,7 @@ def test_interrupted_killed_and_resumed(command: Command, call: Callable[..., An
     document = json.loads(out)
     assert document["outcome"] == "complete"
     assert document["records"] == str(command.records)
-    assert len(document["summary"]) == 5
+    assert len(document["summary"]) == 6
     assert command.records.read_bytes().startswith(kept)
     lines = read_lines(command.records)
     records = [line.record for line in lines]  # type: ignore[attr-defined]

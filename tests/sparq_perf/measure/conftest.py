@@ -11,16 +11,20 @@ import numba
 import pytest
 import torch
 
+from sparq_perf.measure import checking as checking_module
 from sparq_perf.measure import preparing as preparing_module
 from sparq_perf.measure import run as run_module
 from sparq_perf.measure import session as session_module
+from sparq_perf.measure import timing_pass as timing_module
 from sparq_perf.measure.calibrating import Calibrated
 from sparq_perf.measure.contenders import Contender
 from sparq_perf.measure.cpu_machine import CALIBRATION, PACE, CpuMachine
-from sparq_perf.measure.instruments import energy_reason
+from sparq_perf.measure.dram import cpu_rungs
+from sparq_perf.measure.observing import Place
 from sparq_perf.measure.run import RunOptions, run_suite
 from sparq_perf.measure.timing import Timing
-from sparq_perf.records.schema import ProfiledStep
+from sparq_perf.measure.traced_calls import Piece, TracedCall
+from sparq_perf.records.reading import Absence
 from sparq_perf.records.store import read_lines
 from sparq_profiles.suite import Suite
 
@@ -82,7 +86,7 @@ class Bench:
         self.available = 8e9
         self.flushes: list[float] = []
         self.calibration_flushes: list[float] = []
-        self.calls: list[tuple[Any, ...]] = []
+        self.asked: list[tuple[Any, ...]] = []
         self.before_group: Callable[[int], None] = lambda seq_len: None
         self.before_profile: Callable[[str], None] = lambda implementation: None
         self.before_build: Callable[[int], None] = lambda seq_len: None
@@ -97,16 +101,17 @@ class Bench:
     device_type, device = "cpu", torch.device("cpu")
     pace, calibration = PACE, CALIBRATION
 
-    @property
-    def energy_reason(self) -> str:
-        return energy_reason(self.environment.instruments[0])
+    nvml = Absence(kind="driver_missing", detail="no driver")
+    dram = cpu_rungs()
+    architecture = None
+    l2_bytes = None
 
     @property
     def flush(self) -> Any:
         return SimpleNamespace(flush_bytes=2**30, seen=self.flushes)
 
     def find_ceilings(self, progress: Callable[[str], None]) -> Any:
-        self.calls.append(("ceilings",))
+        self.asked.append(("ceilings",))
         return self.lines.hardware()
 
     def memory_available_bytes(self) -> int:
@@ -115,10 +120,20 @@ class Bench:
     def release(self) -> None:
         self.releases += 1
 
-    # The parts, by the names they have in sparq_perf.measure.preparing and session.
+    def calls(self, cache: Any, place: Place, seed: int, *, replayed: bool) -> Any:
+        self.before_profile(place.contender.implementation)
+        self.asked.append(("profile", place.group.shape.seq_len, place.contender.implementation))
+        return SimpleNamespace(call=lambda: None, cool=lambda: None, wait=lambda: None)
+
+    def tracer(self) -> Any:
+        step = Piece("score", "score", 0.0, 1e-3, 1e-3, is_range=True)
+        seen = [TracedCall(5.0, 2e-3, 2e-3, (step,))] if self.profiler_sees else []
+        return SimpleNamespace(start=lambda: None, stop=lambda: seen)
+
+    # The parts, by the names they have where they are used.
     def calibrate(self, machine: Any, implementations: Sequence[str], *_: Any, **options: Any) -> dict[str, Calibrated]:
         assert machine is self
-        self.calls.append(("calibrate", *implementations))
+        self.asked.append(("calibrate", *implementations))
         if self.calibration_flushes:
             self.flushes.append(self.calibration_flushes.pop(0))
         for _ in self.calibration.shapes:
@@ -140,7 +155,7 @@ class Bench:
 
         def time(contenders: Sequence[Contender], rule: Any, **_: Any) -> list[Timing]:
             self.before_group(shape.seq_len)
-            self.calls.append(("time", shape.seq_len, *(c.implementation for c in contenders)))
+            self.asked.append(("time", shape.seq_len, *(c.implementation for c in contenders)))
             self.rules.append(rule())
             bandwidth = None if cache_state == "warm" else self.bandwidth
             return [
@@ -149,14 +164,6 @@ class Bench:
             ]
 
         return SimpleNamespace(time=time)
-
-    def profile_steps(
-        self, machine: Any, cache: Any, shape: Any, contender: Contender, cache_state: str, seed: int
-    ) -> Any:
-        assert machine is self
-        self.before_profile(contender.implementation)
-        self.calls.append(("profile", shape.seq_len, contender.implementation))
-        return (2e-3, (ProfiledStep(name="score", time_s=1e-3),)) if self.profiler_sees else None
 
     # What a test does.
     def run(self, suite: Suite | None = None, **options: Any) -> str:
@@ -181,9 +188,9 @@ class Bench:
 def bench(lines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     bench = Bench(lines, tmp_path / "out")
     monkeypatch.setattr(preparing_module, "calibrate", bench.calibrate)
-    for part in ("largest_error", "build_cache", "profile_steps"):
-        monkeypatch.setattr(session_module, part, getattr(bench, part))
-    monkeypatch.setattr(session_module, "Rounds", bench.make_rounds)
+    monkeypatch.setattr(checking_module, "largest_error", bench.largest_error)
+    monkeypatch.setattr(session_module, "build_cache", bench.build_cache)
+    monkeypatch.setattr(timing_module, "Rounds", bench.make_rounds)
 
     def open_machine(device: str, n_threads: int | None, note: Any) -> Bench:
         assert device == "cpu"

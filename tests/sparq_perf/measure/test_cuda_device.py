@@ -1,6 +1,8 @@
 """The real thing, briefly: what the simulated GPU of the other tests takes for granted."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -16,11 +18,16 @@ from sparq_perf.measure.cuda_driver import CaptureError, CudaDriver
 from sparq_perf.measure.cuda_flush import CudaFlush
 from sparq_perf.measure.cuda_lane import Lane
 from sparq_perf.measure.cuda_machine import CudaMachine
+from sparq_perf.measure.dram import DramSubject
+from sparq_perf.measure.energy_pass import EnergyObserver, measure_idle
 from sparq_perf.measure.inputs import Queries, build_cache
 from sparq_perf.measure.machine import CalibrationGrid
-from sparq_perf.measure.profiling import profile_steps
+from sparq_perf.measure.observing import Place, watch
+from sparq_perf.measure.plan import Group
+from sparq_perf.measure.profiling import ProfileObserver
 from sparq_perf.measure.run import RunOptions, run_suite
 from sparq_perf.measure.timing import Rounds
+from sparq_perf.records.reading import Absence
 from sparq_perf.records.store import read_lines
 from sparq_profiles import AttentionShape, SparqConfig
 from sparq_profiles.suite import Suite
@@ -179,13 +186,54 @@ def test_rounds(machine: CudaMachine, cache_state: Any) -> None:
         assert (timing.read_bandwidth_bytes_per_s is None) == (cache_state == "warm")
 
 
-def test_steps(machine: CudaMachine) -> None:
+def observed(machine: CudaMachine, observer: Any, contender: Contender) -> Any:
+    """Fields of an observer's record; SHAPE's cache stays in the L2 of a large GPU."""
+    place = Place(Group("tiny", SHAPE, "cold", "two_copies", (contender,), watched=True), contender)
     cache = build_cache(SHAPE, "two_copies", 1, machine.device)
-    profiled = profile_steps(machine, cache, SHAPE, SPARQ, "cold", 2)
-    assert profiled is not None, "the profiler saw no kernels: may this user watch them?"
-    total_s, steps = profiled
+    return watch(observer, place, machine.calls(cache, place, 2, replayed=observer.loop.replayed))
+
+
+def test_steps(machine: CudaMachine, lines: Any) -> None:
+    observer = ProfileObserver(machine.tracer(), lambda _: lines.prediction(1e-6, 2e-6, 3e-6), note=print)
+    found = observed(machine, observer, SPARQ)
+    assert found is not None, "the profiler saw no kernels: may this user watch them?"
+    steps = found["steps"]
     assert {step.name for step in steps} >= {"score", "select", "gather"}
-    assert 0 < math.fsum(step.time_s for step in steps) <= total_s * 1.001 < 50e-3
+    assert 0 < math.fsum(step.time_s for step in steps) <= found["total_s"] * 1.001 < 50e-3
+    assert found["span_s"] >= found["total_s"] * 0.999
+    assert all(kernel.launches >= 1 for kernel in found["kernels"])
+    assert len(found["call"]) >= 3
+
+
+def test_energy(machine: CudaMachine) -> None:
+    if isinstance(machine.nvml, Absence):
+        pytest.skip(f"NVML: {machine.nvml}")
+    state = machine.nvml.state()
+    if state.power_average_w.value is None:
+        pytest.skip(f"power: {state.power_average_w.absence}")
+    idle = measure_idle(machine.nvml)
+    found = observed(machine, EnergyObserver(machine.nvml, idle, machine.l2_bytes, False), DENSE)
+    assert 1 < found["power_w"].value < 2000
+    if found["counter_j"].value is not None and found["integral_j"].value is not None:
+        assert found["counter_j"].value == pytest.approx(found["integral_j"].value, rel=0.25)
+    assert found["n_calls"] > 1000
+    assert len(found["telemetry"].times_s) > 20
+
+
+def test_dram_bytes(machine: CudaMachine) -> None:
+    shape = AttentionShape(8, 16384, 32, 8, 128, "float16")  # 1 GB: far beyond any L2
+    subject = DramSubject("dense", shape, None, "two_copies", "cold", "dense-sdpa")
+    place = Place(Group("big", shape, "cold", "two_copies", (DENSE,), watched=True), DENSE)
+
+    @contextmanager
+    def open_calls(_: DramSubject) -> Iterator[Any]:
+        cache = build_cache(shape, "two_copies", 1, machine.device)
+        yield machine.calls(cache, place, 2, replayed=True)
+
+    ((_, reading),) = machine.dram.measure([subject], open_calls)
+    if reading.source is None:
+        pytest.skip(str(reading.total_bytes.absence))
+    assert reading.total_bytes.value == pytest.approx(shape.kv_bytes, rel=0.1)
 
 
 def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def kinds(bench: Any) -> list[str]:
 
 def test_a_complete_run(bench: Any) -> None:
     assert bench.run(command=("sparq-perf", "run")) == "complete"
-    group = ["measurement"] * 6 + ["step_profile"] * 6
+    group = [kind for kind in ("measurement", "energy", "step_profile", "dram", "counted") for _ in range(6)]
     assert kinds(bench) == ["run", "ceilings", *["calibration"] * 4, *group, *group, "ceilings", "end"]
     (run,), (end,) = bench.lines_of("run"), bench.lines_of("end")
     assert (run.suite, run.n_planned, run.resumed) == ("tiny", N_PLANNED, False)
@@ -49,13 +49,46 @@ def test_a_measurement_carries_its_evidence(bench: Any) -> None:
         assert m.read_bandwidth_bytes_per_s == 10e9
         assert (m.max_error, m.error_tolerance) == (1e-7, 1e-4)
         assert m.prediction.evidence == "calibrated"
-        assert m.energy_j is None
-        assert m.energy_reason == "NVML: driver missing"
+
+
+def test_what_no_instrument_here_sees_is_null_with_its_reason(bench: Any) -> None:
+    bench.run()
+    energies, drams, counts = (bench.lines_of(kind) for kind in ("energy", "dram", "counted"))
+    assert len(energies) == len(drams) == len(counts) == N_PLANNED
+    for energy in energies:
+        fields = (energy.counter_j, energy.integral_j, energy.power_w, energy.sm_clock_hz, energy.idle_power_w)
+        assert {(field.value, str(field.absence)) for field in fields} == {(None, "driver missing: no driver")}
+        assert (energy.n_calls, energy.energy_j, energy.telemetry) == (0, None, None)
+    for line in drams:
+        assert line.dram.source is None
+        assert line.dram.total_bytes.value is None
+        assert all(rung.absence is not None for rung in line.dram.rungs)
+    assert {line.absence.kind for line in counts} == {"not_supported"}
+    (run,) = bench.lines_of("run")
+    assert all(reading["value"] is None for reading in run.environment.gpu_state.model_dump().values())
+    assert {each.name: each.made for each in run.passes} == {
+        **dict.fromkeys(("correctness", "timing", "profile"), True),
+        **dict.fromkeys(("nvml", "counters", "counted"), False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("nvml", "energy"), ("profile", "step_profile"), ("counters", "dram"), ("counted", "counted")],
+)
+def test_a_pass_that_is_skipped_leaves_nothing_and_can_be_made_later(bench: Any, name: str, kind: str) -> None:
+    bench.run(skipped=frozenset({name}))
+    assert bench.lines_of(kind) == []
+    assert len(bench.lines_of("measurement")) == N_PLANNED
+    (run,) = bench.lines_of("run")
+    assert {each.name: each.reason for each in run.passes}[name] == "skipped, as asked on the command line"
+    bench.run(resume=True)
+    assert len(bench.lines_of(kind)) == len(bench.lines_of("measurement")) == N_PLANNED
 
 
 def test_correctness_comes_before_time(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr("sparq_perf.measure.session.largest_error", lambda *_: order.append("check") or 0.0)
+    monkeypatch.setattr("sparq_perf.measure.checking.largest_error", lambda *_: order.append("check") or 0.0)
     bench.before_group = lambda seq_len: order.append("time")
     bench.run()
     # One check an implementation and setting: both lengths have the same heads.
@@ -70,7 +103,7 @@ def test_what_an_implementation_refuses_has_failed_and_the_rest_is_measured(
             raise ConfigError("dense-sdpa: torch has no such kernel here")
         return 1e-7
 
-    monkeypatch.setattr("sparq_perf.measure.session.largest_error", check)
+    monkeypatch.setattr("sparq_perf.measure.checking.largest_error", check)
     assert bench.run() == "complete"
     measurements = bench.lines_of("measurement")
     assert len({m.key for m in measurements}) == len(measurements) == N_PLANNED
@@ -80,12 +113,6 @@ def test_what_an_implementation_refuses_has_failed_and_the_rest_is_measured(
     }
     assert len(refused) == 2
     assert "dense-sdpa" not in {line.implementation for line in bench.lines_of("calibration")}
-
-
-def test_without_the_profiler(bench: Any) -> None:
-    bench.run(profile=False)
-    assert bench.lines_of("step_profile") == []
-    assert len(bench.lines_of("measurement")) == N_PLANNED
 
 
 def test_each_measurement_is_on_disk_before_the_next_group(bench: Any) -> None:
@@ -98,9 +125,9 @@ def test_each_measurement_is_on_disk_before_the_next_group(bench: Any) -> None:
 def test_resuming_a_complete_run_measures_nothing(bench: Any) -> None:
     bench.run()
     before = bench.path.read_bytes()
-    bench.calls.clear()
+    bench.asked.clear()
     assert bench.run(resume=True) == "complete"
-    assert bench.calls == []
+    assert bench.asked == []
     assert bench.path.read_bytes().startswith(before)
     assert kinds(bench)[-2:] == ["run", "end"]
     assert bench.lines_of("run")[-1].resumed is True
@@ -119,10 +146,10 @@ def test_resume_measures_only_what_is_missing(bench: Any) -> None:
             kept.append(line)
     bench.path.write_text("".join(kept))
     before = bench.path.read_bytes()
-    bench.calls.clear()
+    bench.asked.clear()
     assert bench.run(resume=True) == "complete"
     # Ceilings at the end only, no calibration: the file has them.
-    assert bench.calls == [
+    assert bench.asked == [
         ("time", 1024, "sparq-cpu", "sparq-cpu"),
         ("profile", 1024, "sparq-cpu"),
         ("profile", 1024, "sparq-cpu"),
@@ -137,18 +164,19 @@ def test_resume_measures_only_what_is_missing(bench: Any) -> None:
     assert bench.lines_of("measurement")[-1].prediction.evidence == "calibrated"
 
 
-@pytest.mark.parametrize("n_kept", [0, 1, 2, 4, 6, 9, 12, 15, 20, 29])
+@pytest.mark.parametrize("n_kept", [0, 1, 2, 4, 6, 9, 14, 20, 33, 40, 65])
 @pytest.mark.parametrize("torn", [b"", b'{"schema_version":1,"run_id":"7'])
 def test_resume_after_a_kill_anywhere(bench: Any, n_kept: int, torn: bytes) -> None:
     bench.run()
     whole = bench.path.read_bytes().splitlines(keepends=True)
-    assert len(whole) == 32
+    assert len(whole) == 68
     bench.path.write_bytes(b"".join(whole[:n_kept]) + torn)
     assert bench.run(resume=True) == "complete"
     assert bench.path.read_bytes().startswith(b"".join(whole[:n_kept]) + b'{"schema_version"')
-    keys, profiled = bench.measured_keys(), [line.key for line in bench.lines_of("step_profile")]
+    keys = bench.measured_keys()
     assert len(set(keys)) == len(keys) == N_PLANNED
-    assert sorted(profiled) == sorted(keys)
+    for kind in ("energy", "step_profile", "dram", "counted"):
+        assert sorted(line.key for line in bench.lines_of(kind)) == sorted(keys)
     assert {line.implementation for line in bench.lines_of("calibration")} == {c.rpartition("/")[2] for c in keys}
     assert bool(torn) == any("cut off" in note for note in bench.progress.notes)
 
@@ -157,9 +185,9 @@ def test_failed_measurements_are_not_tried_again(bench: Any) -> None:
     bench.available = 1000
     bench.run()
     bench.available = 8e9
-    bench.calls.clear()
+    bench.asked.clear()
     assert bench.run(resume=True) == "complete"
-    assert bench.calls == []
+    assert bench.asked == []
 
 
 def test_resume_without_a_file_begins_one(bench: Any) -> None:
@@ -303,8 +331,8 @@ def test_another_error_is_not_taken_for_memory(bench: Any) -> None:
             "starved: in 2 of 9 samples the device caught up with the host, whose time may be part of them",
         ),
         (
-            {"seen": {"slowdowns": {"hardware thermal slowdown": 0.01}}},
-            "throttled: hardware thermal slowdown held the clock down in 1% of the rounds",
+            {"seen": {"slowdowns": {"hardware thermal slowdown": 0.11}}},
+            "throttled: hardware thermal slowdown held the clock down in 11% of the rounds",
         ),
         (
             {"seen": {"slowdowns": {"software power cap": 0.51}}},
@@ -430,11 +458,11 @@ def test_bad_options_write_nothing(bench: Any) -> None:
 def test_only_some_implementations(bench: Any) -> None:
     bench.run(implementations=("dense-cpu", "sparq-cpu"))
     assert {m.implementation for m in bench.lines_of("measurement")} == {"dense-cpu", "sparq-cpu"}
-    assert ("calibrate", "dense-cpu", "sparq-cpu") in bench.calls
+    assert ("calibrate", "dense-cpu", "sparq-cpu") in bench.asked
     # The others are added to the same file later, and calibrated then.
-    bench.calls.clear()
+    bench.asked.clear()
     bench.run(resume=True)
-    assert bench.calls[0] == ("calibrate", "dense-sdpa", "sparq-torch")
+    assert bench.asked[0] == ("calibrate", "dense-sdpa", "sparq-torch")
     assert len(bench.measured_keys()) == N_PLANNED
 
 
@@ -501,7 +529,7 @@ def test_ceilings_and_calibration_are_found_again_when_disturbed(
 ) -> None:
     bench.calibration_flushes = list(flushes)
     assert bench.run() == "complete"
-    assert [name for name, *_ in bench.calls].count("calibrate") == attempts
+    assert [name for name, *_ in bench.asked].count("calibrate") == attempts
     assert len([line for line in bench.lines_of("ceilings") if line.phase == "start"]) == attempts
     notes = [note for note in bench.progress.notes if "changed speed during calibration" in note]
     assert len(notes) == attempts - 1

@@ -194,11 +194,23 @@ def test_the_timer_is_told(machine: Machine) -> None:
     assert [(timing.timer, timing.n_starved, timing.slowdowns) for timing in timings] == [("perf_counter", 0, {})] * 2
 
 
-def test_slowdowns_are_shares_of_the_rounds(machine: Machine) -> None:
-    machine.throttled = [(), ("heat",), ("heat", "power"), ()]
+def test_samples_of_throttled_rounds_are_discarded_and_counted(machine: Machine) -> None:
+    machine.seconds = {"dense-cpu": [0.0] * WARMUPS + [0.1, 7.0, 0.1, 8.0, 0.1], "sparq-cpu": [0.02]}
+    machine.throttled = [(), ("heat",), (), ("heat", "power"), ()]
+    dense, sparq = rounds(machine, "cold").time(CONTENDERS, three_samples)
+    assert dense.samples_s == pytest.approx((0.1,) * 3)
+    assert sparq.samples_s == pytest.approx((0.02,) * 3)
+    assert dense.n_throttled == sparq.n_throttled == 2
+    assert dense.slowdowns == sparq.slowdowns == {"heat": 2 / 5, "power": 1 / 5}
 
-    def four_samples() -> StoppingRule:
-        return StoppingRule(minimum_samples=4, minimum_time_s=0.0, timeout_s=1e9)
 
-    dense, sparq = rounds(machine, "cold").time(CONTENDERS, four_samples)
-    assert dense.slowdowns == sparq.slowdowns == {"heat": 0.5, "power": 0.25}
+def test_where_every_round_is_throttled_the_samples_are_kept_to_be_judged(machine: Machine) -> None:
+    machine.throttled = [("heat",)] * 1000
+
+    def until_five_minutes() -> StoppingRule:
+        return StoppingRule(minimum_samples=3, minimum_time_s=0.0, timeout_s=300.0)
+
+    (dense,) = rounds(machine, "cold").time([DENSE], until_five_minutes)
+    assert dense.slowdowns == {"heat": 1.0}
+    assert dense.n_throttled == 0
+    assert len(dense.samples_s) >= 3

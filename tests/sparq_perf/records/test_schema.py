@@ -8,10 +8,21 @@ import pytest
 from pydantic import ValidationError
 
 from sparq_perf.records.export import schema_text
-from sparq_perf.records.schema import ANY_LINE, SCHEMA_VERSION, Instrument, Measurement, json_schema
+from sparq_perf.records.reading import Absence, Reading
+from sparq_perf.records.schema import (
+    ANY_LINE,
+    SCHEMA_VERSION,
+    Instrument,
+    Measurement,
+    PlannedPass,
+    json_schema,
+)
 
 SCHEMA_FILE = Path(__file__).parents[3] / "docs" / "records.schema.json"
-KINDS = ("run", "ceilings", "calibration", "measurement", "step_profile", "end")
+KINDS = (
+    *("run", "ceilings", "calibration", "measurement"),
+    *("energy", "step_profile", "dram", "counted", "end"),
+)
 
 
 def test_every_kind_survives_json(every_kind: list[Any]) -> None:
@@ -67,9 +78,9 @@ def test_a_failed_measurement_has_no_median(lines: Any) -> None:
         ({"reasons": ("noisy",)}, "reasons must be given"),
         ({"status": "invalid", "reasons": ("",)}, "at least 1 character"),
         ({"status": "fine"}, "'ok', 'invalid' or 'failed'"),
-        ({"energy_j": 1.0}, "and not both"),
-        ({"energy_reason": None}, "energy_j or the reason"),
-        ({"energy_j": 0.0, "energy_reason": None}, "greater than 0"),
+        ({"energy_j": 1.0}, "Extra inputs"),
+        ({"slowdowns": {"heat": 1.5}}, "less than or equal to 1"),
+        ({"n_throttled": -1}, "greater than or equal to 0"),
         ({"samples_s": (1e-3, 0.0)}, "greater than 0"),
         ({"samples_s": (1e-3, float("nan"))}, "finite"),
         ({"samples_s": (1e-3, float("inf"))}, "finite"),
@@ -79,7 +90,7 @@ def test_a_failed_measurement_has_no_median(lines: Any) -> None:
         ({"cache_state": "tepid"}, "'cold' or 'warm'"),
         ({"key": ""}, "at least 1 character"),
         ({"colour": "red"}, "Extra inputs"),
-        ({"schema_version": 1}, "Input should be 2"),
+        ({"schema_version": 1}, "Input should be 3"),
     ],
 )
 def test_illegal_measurements(lines: Any, change: dict[str, Any], complaint: str) -> None:
@@ -191,3 +202,42 @@ def test_json_schema_shows_the_derived_median() -> None:
 def test_the_committed_schema_is_this_one() -> None:
     mend = "write it anew: python -m sparq_perf.records.export > docs/records.schema.json"
     assert json.loads(SCHEMA_FILE.read_text(encoding="utf-8")) == json.loads(schema_text()), mend
+
+
+class TestEnergy:
+    def test_the_counter_comes_first(self, lines: Any) -> None:
+        absent = Reading(absence=Absence(kind="no_change", detail="it stood still"))
+        assert lines.energy().energy_j == 0.6
+        assert lines.energy(counter_j=absent).energy_j == 0.59
+        assert lines.energy(absence=absent.absence).energy_j is None
+
+    def test_without_calls_there_is_none(self, lines: Any) -> None:
+        with pytest.raises(ValidationError, match="a loop of at least one call"):
+            lines.energy(n_calls=0)
+
+    @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+    def test_it_is_never_zero(self, lines: Any, value: float) -> None:
+        with pytest.raises(ValidationError):
+            lines.energy(counter_j={"value": value, "absence": None})
+
+
+def test_a_reading_is_a_value_or_its_absence() -> None:
+    absence = Absence(kind="mig", detail="a slice")
+    for illegal in ({}, {"value": 1.0, "absence": absence}):
+        with pytest.raises(ValidationError, match="and not both"):
+            Reading[float](**illegal)
+    with pytest.raises(ValidationError, match="kind"):
+        Absence(kind="bad luck", detail="x")  # type: ignore[arg-type]
+    assert str(absence) == "mig: a slice"
+
+
+@pytest.mark.parametrize("change", [{"steps": ()}, {"architecture": None}, {"absence": {"kind": "mig", "detail": "x"}}])
+def test_counted_steps_or_their_absence(lines: Any, change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="and not both"):
+        lines.counted(**change)
+
+
+def test_a_pass_that_is_not_made_says_why() -> None:
+    for illegal in ({"made": False}, {"made": True, "reason": "none"}):
+        with pytest.raises(ValidationError, match="exactly when made is false"):
+            PlannedPass(name="nvml", **illegal)

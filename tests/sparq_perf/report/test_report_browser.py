@@ -133,6 +133,72 @@ def test_charts_have_data_and_fit(show, driver, records, size: str, scheme: str)
     assert_quiet(driver)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_charts_of_instruments_have_data_and_fit(show, driver, gpu, size: str, scheme: str) -> None:
+    show(gpu.gpu_run(), size=size, scheme=scheme)
+    # Nine settings, parity, roofline, steps, energy, timeline, heatmap, bandwidth.
+    assert_charts_drawn(driver, at_least=16)
+    driver.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert_no_sideways_scroll(driver)
+    assert_quiet(driver)
+
+
+def test_hostile_strings_of_instruments_do_nothing(show, driver, hostile_gpu) -> None:
+    show(hostile_gpu.gpu_run(), size="narrow")
+    for select in driver.find_elements("css selector", "select[data-for]"):
+        driver.execute_script("arguments[0].selectedIndex = 1; arguments[0].dispatchEvent(new Event('change'))", select)
+    assert_charts_drawn(driver, at_least=16)
+    driver.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert_no_sideways_scroll(driver)
+    assert driver.execute_script("return document.querySelectorAll('.chart b, .chart script').length") == 0
+    assert_quiet(driver)
+
+
+SHOWN = """
+return [...document.querySelectorAll(`[data-with="${arguments[0]}"]`)].filter(p => !p.hidden).map(p => p.dataset.choice)
+"""
+
+
+@pytest.mark.parametrize(("name", "parts"), [("steps-chart", 2), ("bytes-table", 1)])
+def test_a_select_shows_the_tables_of_its_choice_alone(show, driver, gpu, name: str, parts: int) -> None:
+    show(gpu.gpu_run())
+    select = driver.find_element("css selector", f"select[data-for={name}]")
+    values = [option.get_attribute("value") for option in select.find_elements("tag name", "option")]
+    assert len(values) == 3
+    assert driver.execute_script(SHOWN, name) == [values[0]] * parts
+    for value in reversed(values):
+        driver.execute_script(
+            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))", select, value
+        )
+        assert driver.execute_script(SHOWN, name) == [value] * parts
+    assert_quiet(driver)
+
+
+def test_every_loop_of_the_timeline_draws(show, driver, gpu) -> None:
+    show(gpu.gpu_run())
+    for name in ("energy-chart", "timeline-chart"):
+        select = driver.find_element("css selector", f"select[data-for={name}]")
+        for option in select.find_elements("tag name", "option")[1:4]:
+            driver.execute_script(
+                "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))",
+                select,
+                option.get_attribute("value"),
+            )
+            assert_charts_drawn(driver, at_least=16)
+    axes = "return Object.keys(document.getElementById('timeline-chart').layout).filter(k => k.startsWith('yaxis'))"
+    assert len(driver.execute_script(axes)) == 3
+    assert_quiet(driver)
+
+
+def test_the_table_finds_throttled_configurations(show, driver, gpu) -> None:
+    show(gpu.gpu_run())
+    driver.find_element("id", "filter-text").send_keys("throttled")
+    rows = visible_rows(driver)
+    assert len(rows) == 2
+    assert all("dense-sdpa-flash" in row for row in rows)
+
+
 def test_hostile_strings_do_nothing(show, driver, hostile_records) -> None:
     show(hostile_records.small_run(), size="narrow")
     assert "<script>alert(1)</script>" in driver.find_element("tag name", "h1").text

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sparq_perf.records.store import read_lines
 from sparq_perf.report.chart_style import COLOURS, dark_counterparts, plain, step_colours
 from sparq_perf.report.charts import build_charts
 from sparq_perf.report.render import render, script_json, write_report
@@ -17,15 +18,18 @@ from sparq_profiles import AttentionShape, SparqConfig
 SECTIONS = (
     "verdict",
     "speedup",
+    "heatmap",
     "parity",
     "roofline",
     "steps",
-    "heatmap",
+    "bytes",
+    "energy",
     "configurations",
     "provenance",
     "reading",
 )
 SHAPE = AttentionShape(1, 4096, 32, 32, 128, "float32")
+HALF = AttentionShape(1, 4096, 32, 32, 128, "float16")
 R32 = SparqConfig(32, 128, 32)
 
 
@@ -66,7 +70,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
-def partial_runs(records) -> dict[str, list]:
+def partial_runs(records, gpu) -> dict[str, list]:
     dense = records.measurement("dense-cpu", SHAPE)
     sparq = records.measurement("sparq-cpu", SHAPE, R32)
     bare = [
@@ -88,6 +92,21 @@ def partial_runs(records) -> dict[str, list]:
         "no predictions": [records.run(), *bare],
         "interrupted": [*records.opening(), dense, sparq, records.end("interrupted", 12)],
         "profiles of nothing": [records.step_profile(sparq)],
+        **partial_instruments(gpu),
+    }
+
+
+def partial_instruments(gpu) -> dict[str, list]:
+    """What instruments left of a GPU's run, without the rest of it."""
+    dense = gpu.measurement("dense-triton", HALF)
+    kernels = [("_attend", "attend", 1e6, 0.0)]
+    everything = [gpu.kernel_profile(dense), gpu.loop(dense), gpu.dram(dense, kernels)]
+    return {
+        "instruments of nothing": [*everything, gpu.counted(dense, [("attend", 1e6, 1e6)])],
+        "a loop of nothing": [gpu.energy(dense, None)],
+        "all absent": [gpu.run(), dense, gpu.no_energy(dense), gpu.no_dram(dense), gpu.not_counted(dense, "no")],
+        "a total of nothing": [gpu.dram_total(dense, 1e9)],
+        "absences of nothing": [gpu.no_energy(dense), gpu.no_dram(dense), gpu.not_counted(dense, "no")],
     }
 
 
@@ -102,6 +121,11 @@ PARTIAL = (
     "no predictions",
     "interrupted",
     "profiles of nothing",
+    "instruments of nothing",
+    "a loop of nothing",
+    "all absent",
+    "a total of nothing",
+    "absences of nothing",
 )
 
 
@@ -115,22 +139,31 @@ def test_every_section_is_there_in_order(records) -> None:
 
 
 @pytest.mark.parametrize("which", PARTIAL)
-def test_partial_runs_render_with_words_instead_of_empty_charts(records, which: str) -> None:
-    lines = partial_runs(records)[which]
+def test_partial_runs_render_with_words_instead_of_empty_charts(records, gpu, which: str) -> None:
+    assert partial_runs(records, gpu).keys() == set(PARTIAL)
+    lines = partial_runs(records, gpu)[which]
     view = build_view(lines)
     charts = build_charts(view)
     for chart in charts.every:
         for trace in chart.figure["data"]:
             assert len(trace["x"]) > 0, f"{chart.id}: {trace['name']} is empty"
     html = render(view)
-    for section in SECTIONS[1:6]:
+    for section in SECTIONS[1:8]:
         body = html.split(f'<section id="{section}"')[1].split("</section>")[0]
-        assert 'class="chart' in body or 'class="nothing"' in body
+        assert 'class="chart' in body or 'class="nothing"' in body or "<td" in body
 
 
 def test_hostile_strings_stay_text(hostile_records) -> None:
-    clean = Page(render(build_view(type(hostile_records)().small_run())))
-    hostile = Page(render(build_view(hostile_records.small_run())))
+    assert_text_only(type(hostile_records)().small_run(), hostile_records.small_run())
+
+
+def test_hostile_strings_of_instruments_stay_text(hostile_gpu) -> None:
+    assert_text_only(type(hostile_gpu)().gpu_run(), hostile_gpu.gpu_run())
+
+
+def assert_text_only(clean_lines: list, hostile_lines: list) -> None:
+    clean = Page(render(build_view(clean_lines)))
+    hostile = Page(render(build_view(hostile_lines)))
     assert sorted(set(hostile.tags)) == sorted(set(clean.tags))
     assert len(hostile.scripts) == len(clean.scripts) == 3
     assert not [name for _, name, _ in hostile.attributes if name.startswith("on")]
@@ -177,10 +210,12 @@ def test_the_page_loads_nothing(records) -> None:
     assert sum("plotly.js v" in script for script in page.scripts) == 1
 
 
-def test_every_colour_of_a_figure_has_a_dark_counterpart(records) -> None:
+def test_every_colour_of_a_figure_has_a_dark_counterpart(records, gpu) -> None:
     known = set(dark_counterparts())
     assert len({colour.light for colour in COLOURS}) == len(COLOURS)
-    for chart in build_charts(build_view(records.small_run())).every:
+    charts = [*build_charts(build_view(records.small_run())).every, *build_charts(build_view(gpu.gpu_run())).every]
+    assert any(chart.id.startswith("timeline-") for chart in charts)
+    for chart in charts:
         used = {text for text in _texts(chart.figure) if re.fullmatch(r"#[0-9a-fA-F]{3,8}|rgba?\(.*\)", text)}
         assert used - known <= {"rgba(0,0,0,0)"}
 
@@ -213,3 +248,76 @@ def test_the_view_needs_no_plotly(records) -> None:
 
     code = "import sys, sparq_perf.report.view; sys.exit('plotly' in sys.modules or 'jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def section(html: str, name: str) -> str:
+    return Page(html.split(f'<section id="{name}"')[1].split("</section>")[0]).words
+
+
+def test_a_gpu_run_says_what_its_instruments_saw(gpu) -> None:
+    html = render(build_view(gpu.gpu_run()))
+    steps, bytes_, energy = (section(html, name) for name in ("steps", "bytes", "energy"))
+    assert "gaps in a span of" in steps
+    assert "void cub::DeviceRadixSort<float, long, 256>(float const*, long)" in steps
+    assert "read by Nsight Compute (ncu 2025.1)" in bytes_
+    assert "in no named step" in bytes_
+    assert "Counted bytes, not measured (12 configurations): not asked: the KV cache takes 1,074 to 2,147 MB" in bytes_
+    assert "Energy, not measured (6 configurations): not asked: the suite does not ask for it here" in energy
+    assert "730 ms software power cap 33.0 % of the loop" in energy
+    assert "Dense over SparQ energy is" in energy
+    table = section(html, "configurations")
+    assert table.count("throttled 4 samples left out") == 2
+    assert 'title="software power cap held the clock down in 25.0 % of the rounds; 4 samples left out"' in html
+    provenance = section(html, "provenance")
+    assert "GPU's state when the run began (17 of 20 NVML fields told)" in provenance
+    assert "no: skipped, as asked on the command line" in provenance
+
+
+def test_a_reason_is_told_once_however_many_lack_the_number(gpu) -> None:
+    lines = [gpu.run()]
+    for seq_len in range(1024, 1024 + 30):
+        measured = gpu.measurement("dense-triton", AttentionShape(1, seq_len, 32, 32, 128, "float16"))
+        lines += [measured, gpu.no_energy(measured), gpu.no_dram(measured)]
+    html = render(build_view(lines))
+    for name in ("bytes", "energy"):
+        assert section(html, name).count("the suite does not ask for it here") == 1
+        assert "(30 configurations)" in section(html, name)
+
+
+def test_a_machine_without_a_driver_tells_it_in_one_line(gpu, records) -> None:
+    from sparq_perf.records.gpu_state import GpuState
+    from sparq_perf.records.reading import Absence
+
+    absent = GpuState.missing(Absence(kind="driver_missing", detail="libnvidia-ml.so.1 was not found"))
+    run = records.run()
+    run = run.model_copy(update={"environment": run.environment.model_copy(update={"gpu_state": absent})})
+    words = section(render(build_view([run])), "provenance")
+    assert words.count("libnvidia-ml.so.1") == 1
+    assert "all 20 NVML fields: driver missing: libnvidia-ml.so.1 was not found" in words
+
+
+def test_a_trace_beside_the_report_is_named_and_escaped(gpu) -> None:
+    view = build_view(gpu.gpu_run())
+    assert "Timeline: trace.json, open in ui.perfetto.dev" in section(render(view, timeline="trace.json"), "steps")
+    assert "Timeline: <b>x</b>, open" in section(render(view, timeline="<b>x</b>"), "steps")
+    page = Page(render(view))
+    assert "perfetto" not in page.words
+    assert "b" not in Page(render(view, timeline="<b>x</b>")).tags
+
+
+def test_links_to_footnotes_lead_somewhere(gpu) -> None:
+    page = Page(render(build_view(gpu.gpu_run())))
+    ids = set(page.values("id"))
+    links = {value.removeprefix("#") for value in page.values("href") if value.startswith("#")}
+    assert any("-note-" in link for link in links)
+    assert links <= ids
+    assert len(page.values("id")) == len(ids)
+
+
+def test_records_of_version_1_render_with_reasons_instead_of_numbers() -> None:
+    path = Path(__file__).parents[3] / "reports" / "measured" / "intel-xeon-2t" / "records.jsonl"
+    html = render(build_view(read_lines(path)))
+    assert "Energy was not measured: driver missing: libnvidia-ml.so.1" in section(html, "energy")
+    assert "DRAM counters are read on NVIDIA GPUs only" in section(html, "bytes")
+    assert "DRAM rate" not in section(html, "bytes")
+    assert "Step times and launches of this workload" in section(html, "steps")

@@ -4,17 +4,18 @@ Queueing costs the host `HOST_S`; the device does what is queued in order, and n
 that is queued too slowly starves the device here as it does on a real one.
 """
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pynvml as binding
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
 
 from sparq_kernels import decode, find_implementation
 from sparq_perf.measure import cuda_ceilings, cuda_flush, cuda_machine, cuda_probes, cuda_settling, cuda_timing
@@ -22,6 +23,7 @@ from sparq_perf.measure.contenders import Contender
 from sparq_perf.measure.cuda_driver import CaptureError, CudaDriver, DeviceFacts
 from sparq_perf.measure.cuda_machine import CudaMachine
 from sparq_perf.measure.machine import CalibrationGrid
+from sparq_perf.measure.tracing import Tracer
 
 HOST_S = 5e-6
 DRAM, L2, COPY = 3e12, 6e12, 2.8e12
@@ -57,7 +59,7 @@ class FakeCuda(CudaDriver):
         call_s: device time of a decode call, by implementation; n_launches: kernels that it consists of.
         waits: implementations whose call waits for the device inside.
         fails: what a decode call raises, by implementation.
-        seen_queries: the query that each timed or untimed call found.
+        seen_queries, seen_caches: the query and the cache that each timed or untimed call found.
         profiled: whether the trace has kernels.
     """
 
@@ -71,6 +73,7 @@ class FakeCuda(CudaDriver):
         self.waits: set[str] = set()
         self.fails: dict[str, Exception] = {}
         self.seen_queries: list[torch.Tensor] = []
+        self.seen_caches: list[Any] = []
         self.described, self.free, self.profiled = FACTS, 70 * 10**9, True
         self.emptied = 0
         self._recorded: list[tuple[str, float]] | None = None
@@ -129,13 +132,12 @@ class FakeCuda(CudaDriver):
 
         return replay
 
-    def trace(self, work: Callable[[], None]) -> Mapping[str, Any]:
-        """The CPU's trace of ``work``, with a kernel of 7 µs launched in the middle of every step."""
-        with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
-            work()
-        path = Path(self.folder) / "trace.json"
-        profiler.export_chrome_trace(str(path))
-        trace: dict[str, Any] = json.loads(path.read_text())
+    def tracer(self) -> Any:
+        """Traces the CPU, and adds a kernel of 7 µs launched in the middle of every step."""
+        tracer = Tracer([ProfilerActivity.CPU])
+        return SimpleNamespace(start=tracer.start, stop=lambda: self._with_kernels(dict(tracer.stop())))
+
+    def _with_kernels(self, trace: dict[str, Any]) -> dict[str, Any]:
         steps = [event for event in trace["traceEvents"] if event.get("name", "").startswith("sparq::")]
         assert {event["cat"] for event in steps} == {"user_annotation"}
         for number, event in enumerate(steps if self.profiled else []):
@@ -146,8 +148,6 @@ class FakeCuda(CudaDriver):
             trace["traceEvents"] += [launch, {**kernel, "pid": 0, "tid": 7, "args": {"correlation": number}}]
         return trace
 
-    folder = "."
-
     # A decode call.
     def decode(self, query: torch.Tensor, cache: Any, config: Any, implementation: str) -> torch.Tensor:
         if implementation in self.fails:
@@ -156,6 +156,7 @@ class FakeCuda(CudaDriver):
 
         def look() -> None:
             self.seen_queries.append(query.clone())
+            self.seen_caches.append(cache)
 
         self._during_replay = look
         if self._recorded is None:
@@ -168,20 +169,21 @@ class FakeCuda(CudaDriver):
 
 
 class FakePynvml(ModuleType):
-    """nvidia-ml-py as far as a run asks it; ``reasons`` and ``clocks`` are given out in turn, the last for ever."""
+    """nvidia-ml-py as far as a run asks it; ``reasons`` and ``clocks`` are given out in turn, the last for ever.
+
+    Attributes:
+        power_w: what the GPU draws, by its meter and its counter alike; None where it tells neither.
+    """
 
     NVML_CLOCK_SM = 1
 
-    class NVMLError(Exception):
-        pass
-
-    class NVMLError_LibraryNotFound(NVMLError):
-        pass
+    NVMLError, NVMLError_LibraryNotFound = binding.NVMLError, binding.NVMLError_LibraryNotFound
 
     def __init__(self) -> None:
         super().__init__("pynvml")
         self.reasons, self.clocks, self.uuids = [0], [1980], ["GPU-1234"]
         self.fails: dict[str, Exception] = {}
+        self.power_w: float | None = None
 
     def _answer(self, name: str, values: list[Any]) -> Any:
         if name in self.fails:
@@ -191,13 +193,24 @@ class FakePynvml(ModuleType):
     def nvmlInit(self) -> None:
         self._answer("init", [None])
 
+    def nvmlShutdown(self) -> None:
+        pass
+
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
         if uuid not in self.uuids:
-            raise self.NVMLError("Not Found")
+            raise self.NVMLError(binding.NVML_ERROR_NOT_FOUND)
         return f"handle of {uuid}"
 
     def nvmlSystemGetDriverVersion(self) -> str:
         return "580.1"
+
+    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:
+        if self.power_w is None:
+            raise self.NVMLError(binding.NVML_ERROR_NOT_SUPPORTED)
+        return int(self.power_w * 1e3)
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
+        return int(self.nvmlDeviceGetPowerUsage(handle) * perf_counter())
 
     def nvmlDeviceGetClockInfo(self, handle: str, which: int) -> int:
         assert (handle, which) == ("handle of GPU-1234", self.NVML_CLOCK_SM)
@@ -223,7 +236,6 @@ def _bytes(tensor: torch.Tensor) -> int:
 def gpu(monkeypatch: pytest.MonkeyPatch, pynvml: FakePynvml, tmp_path: Path) -> FakeCuda:
     """The device, small buffers, and probes that only take its time."""
     gpu = FakeCuda()
-    gpu.folder = str(tmp_path)
 
     def reader(share: float) -> Callable[[torch.Tensor, int], None]:
         def read(data: torch.Tensor, times: int) -> None:
@@ -289,7 +301,12 @@ def quick_gpu(gpu: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     monkeypatch.setattr("sparq_perf.measure.machine.sees_gpu", lambda: True)
     shapes = tuple((1, seq_len, 4, 2, 32) for seq_len in (200, 300, 500, 700, 1100, 1500))
     monkeypatch.setattr(cuda_machine, "CALIBRATION", CalibrationGrid(shapes, ((8, 24), (16, 48), (24, 96))))
-    monkeypatch.setattr(
-        cuda_machine, "PACE", replace(cuda_machine.PACE, minimum_samples=9, minimum_time_s=0.0, calibration_samples=5)
+    quick = replace(
+        cuda_machine.PACE,
+        minimum_samples=9,
+        minimum_time_s=0.0,
+        calibration_samples=5,
+        calibration_timeout_s=0.1,  # reached only where every round is throttled
     )
+    monkeypatch.setattr(cuda_machine, "PACE", quick)
     return gpu

@@ -10,7 +10,7 @@ from sparq_perf.measure.cuda_machine import CudaMachine
 from sparq_perf.measure.cuda_settling import LEAST_S, MOST_S, WITHOUT_NVML_S, settle
 from sparq_perf.measure.environment import usable_cores
 from sparq_perf.measure.machine import choose_device
-from sparq_perf.measure.nvml import open_nvml
+from sparq_perf.measure.nvml import NvmlGpu, open_gpu
 from sparq_profiles import ConfigError, SparqPerfError
 
 
@@ -25,7 +25,8 @@ def test_environment(machine: CudaMachine) -> None:
     assert (environment.n_threads, environment.n_cores) == (1, usable_cores())
     answers = {instrument.name: instrument.available for instrument in environment.instruments}
     assert answers == {"nvml": True, "torch.profiler": True, "dram_counters": False}
-    assert machine.energy_reason.startswith("not measured in this run")
+    assert environment.gpu_state is not None
+    assert environment.gpu_state.sm_clock_hz.value == 1.98e9
 
 
 def test_without_nvml(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +34,7 @@ def test_without_nvml(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = CudaMachine(1, driver=gpu)
     assert machine.environment.gpu is not None
     assert machine.environment.gpu.driver is None
-    assert machine.energy_reason == "NVML: library missing: nvidia-ml-py is not installed"
+    assert str(machine.nvml) == "library missing: nvidia-ml-py is not installed"
     assert machine.slowdowns() == ()
 
 
@@ -44,22 +45,26 @@ def test_impossible_thread_counts(gpu: Any, n_threads: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "uuid", "reason"),
+    ("code", "uuid", "reason"),
     [
-        ("LibraryNotFound", "GPU-1234", "driver missing: libnvidia-ml.so.1 was not found on this machine"),
-        ("No Permission", "GPU-1234", "NVML does not give the GPU GPU-1234: No Permission"),
-        (None, "GPU-9", "NVML does not give the GPU GPU-9: Not Found"),
-        (None, None, "torch does not tell the GPU's UUID: NVML cannot be asked for the same one"),
+        (12, "GPU-1234", "driver missing: libnvidia-ml.so.1 was not found on this machine"),
+        (4, "GPU-1234", "no permission: NVML did not start: Insufficient Permissions"),
+        (None, "GPU-9", "no device: NVML sees no GPU GPU-9"),
+        (
+            None,
+            None,
+            "not supported: torch does not tell the GPU's UUID: NVML cannot be asked for the same one",
+        ),
     ],
 )
-def test_why_nvml_is_unavailable(pynvml: Any, failure: str | None, uuid: str | None, reason: str) -> None:
-    if failure == "LibraryNotFound":
-        pynvml.fails["init"] = pynvml.NVMLError_LibraryNotFound()
-    elif failure:
-        pynvml.fails["init"] = pynvml.NVMLError(failure)
-    nvml, instrument = open_nvml(uuid)
-    assert nvml is None
-    assert (instrument.available, instrument.reason) == (False, reason)
+def test_why_nvml_is_unavailable(gpu: Any, pynvml: Any, code: int | None, uuid: str | None, reason: str) -> None:
+    if code is not None:
+        pynvml.fails["init"] = pynvml.NVMLError(code)
+    gpu.described = replace(gpu.described, uuid=uuid)
+    machine = CudaMachine(1, driver=gpu)
+    assert str(machine.nvml) == reason
+    nvml = next(instrument for instrument in machine.environment.instruments if instrument.name == "nvml")
+    assert (nvml.available, nvml.reason) == (False, reason)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +91,10 @@ def test_slowdowns_by_their_old_name(machine: CudaMachine, pynvml: Any, monkeypa
 
 
 def test_what_nvml_does_not_tell_is_not_known(machine: CudaMachine, pynvml: Any) -> None:
-    pynvml.fails = {"reasons": pynvml.NVMLError("Not Supported"), "clock": pynvml.NVMLError("Not Supported")}
+    pynvml.fails = {"reasons": pynvml.NVMLError(3), "clock": pynvml.NVMLError(3)}
     assert machine.slowdowns() == ()
-    nvml, _ = open_nvml("GPU-1234")
-    assert nvml is not None
+    nvml = open_gpu("GPU-1234")
+    assert isinstance(nvml, NvmlGpu)
     assert nvml.sm_clock_hz() is None
 
 
@@ -97,7 +102,7 @@ def settling_time(gpu: Any, clocks: list[int] | None, pynvml: Any) -> float:
     nvml = None
     if clocks is not None:
         pynvml.clocks = clocks
-        nvml, _ = open_nvml("GPU-1234")
+        nvml = open_gpu("GPU-1234")
     began = gpu.now
     settle(gpu, nvml, lambda: gpu.work("call", 1e-3))
     return float(gpu.now - began)
@@ -120,7 +125,7 @@ def test_a_clock_that_never_settles_is_not_waited_for_for_ever(gpu: Any, pynvml:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_without_a_clock_a_fixed_time(gpu: Any, pynvml: Any, told: bool) -> None:
-    pynvml.fails = {"clock": pynvml.NVMLError("Not Supported")}
+    pynvml.fails = {"clock": pynvml.NVMLError(3)}
     took = settling_time(gpu, [1980] if told else None, pynvml)
     assert WITHOUT_NVML_S <= took < WITHOUT_NVML_S + 0.03
 

@@ -10,6 +10,10 @@ import pytest
 import torch
 
 from sparq_perf.cli.main import main
+from sparq_perf.measure import energy_pass
+from sparq_perf.measure.observing import Loop
+from sparq_perf.measure.passes import NOT_WATCHED
+from sparq_perf.records.reading import Reading
 from sparq_perf.records.store import read_lines
 
 SUITE = """
@@ -110,7 +114,10 @@ def test_records_summary_and_report(run: Callable[..., Any], quick_gpu: Any, tmp
         assert m.max_error <= m.error_tolerance == 2e-2
         assert (m.read_bandwidth_bytes_per_s is None) == (m.cache_state == "warm")
         assert m.prediction.evidence == "calibrated"
-        assert m.energy_reason.startswith("not measured in this run")
+    energies, drams = of_kind(lines, "energy"), of_kind(lines, "dram")
+    assert {str(e.counter_j.absence) for e in energies} == {str(NOT_WATCHED)}
+    assert {str(rung.absence) for d in drams for rung in d.dram.rungs} == {str(NOT_WATCHED)}
+    assert [each.name for each in started.passes if not each.made] == ["nvml", "counters"]
     profiles = of_kind(lines, "step_profile")
     assert [(p.implementation, [step.name for step in p.steps]) for p in profiles[:2]] == [
         ("dense-sdpa", ["attend"]), ("sparq-torch", ["score", "select", "gather"]),
@@ -118,6 +125,10 @@ def test_records_summary_and_report(run: Callable[..., Any], quick_gpu: Any, tmp
     for p in profiles:
         assert [step.time_s for step in p.steps] == pytest.approx([7e-6] * len(p.steps))
         assert p.total_s == pytest.approx(7e-6 * len(p.steps))
+        assert p.span_s >= p.total_s
+        assert [(kernel.name, kernel.launches) for kernel in p.kernels] == [("k", 1.0)] * len(p.steps)
+        assert all(step.launches == 1 and step.predicted_s > 0 for step in p.steps)
+        assert [piece.step for piece in p.call] == [step.name for step in p.steps]
     # After every group and calibration shape, and after each time the ceilings were found.
     assert quick_gpu.emptied == 2 + 6 + 2
 
@@ -126,7 +137,8 @@ def test_records_summary_and_report(run: Callable[..., Any], quick_gpu: Any, tmp
     assert "Copy bandwidth" in page
     first_words = [line.partition(" ")[0] for line in out.splitlines()]
     assert first_words == [
-        "records", "ceilings", "measured", "best", "prediction", "report", "", "workload", "tiny", "tiny", "tiny",
+        "records", "ceilings", "measured", "best", "prediction", "report", "timeline",
+        "", "workload", "tiny", "tiny", "tiny",
     ]  # fmt: skip
     speedup, score, beyond = out.splitlines()[-3:]
     assert "speedup ≥ 0.01×" in speedup
@@ -138,6 +150,55 @@ def test_records_summary_and_report(run: Callable[..., Any], quick_gpu: Any, tmp
     summary = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
     assert "| tiny B=1 S=512 r=8 k=64, cold | speedup ≥ 0.01× |" in summary
     assert "Expected by: a test; another test." in summary
+
+
+def test_a_watched_group_is_seen_by_every_instrument(
+    run: Callable[..., Any], pynvml: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny.toml").write_text(SUITE.replace('cache_state = ["cold", "warm"]', "watched = true"))
+    monkeypatch.setattr(energy_pass.EnergyObserver, "loop", Loop(calls=1, time_s=1.0, replayed=True))
+    monkeypatch.setattr(energy_pass, "BEFORE_IDLE_S", 0.0)
+    monkeypatch.setattr(energy_pass, "IDLE_S", 0.35)
+    pynvml.power_w = 300.0
+    code, out, lines = run("--no-report")
+    assert code == 0, out
+    (started,) = of_kind(lines, "run")
+    assert [each.name for each in started.passes if not each.made] == []
+    energies = of_kind(lines, "energy")
+    assert [e.implementation for e in energies] == ["dense-sdpa", "sparq-torch"]
+    for e in energies:
+        assert e.n_calls > 10
+        assert 1.0 <= e.elapsed_s < 3
+        assert e.counter_j.value * e.n_calls / e.elapsed_s == pytest.approx(300, rel=0.1)
+        assert e.integral_j.value * e.n_calls / e.elapsed_s == pytest.approx(300, rel=0.01)
+        assert e.idle_power_w.value == pytest.approx(300)  # a GPU that draws the same at rest
+        assert e.power_source == "power_average_w"
+        assert e.caches == "warm"  # a KV cache of 64 KB stays in the L2 when nothing flushes it
+        assert len(e.telemetry.times_s) >= 5
+        assert e.telemetry.absences["temperature_c"].kind == "not_supported"
+    (dense, sparq) = of_kind(lines, "dram")
+    assert dense.dram.source is sparq.dram.source is None
+    assert [rung.name for rung in dense.dram.rungs] == ["ncu", "cupti", "gpm"]
+    assert all(rung.absence.kind == "library_missing" for rung in dense.dram.rungs[:1])
+    # The run ends with the counters' child; whoever resumes finds nothing to do.
+    code, _, resumed = run("--no-report", "--resume")
+    assert resumed[: len(lines)] == lines
+    assert [line.record for line in resumed[len(lines) :]] == ["run", "end"]
+
+
+def test_idle_power_is_subtracted_on_request(
+    run: Callable[..., Any], pynvml: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny.toml").write_text(SUITE.replace('cache_state = ["cold", "warm"]', "watched = true"))
+    monkeypatch.setattr(energy_pass.EnergyObserver, "loop", Loop(calls=1, time_s=1.0, replayed=True))
+    monkeypatch.setattr("sparq_perf.measure.pipeline.measure_idle", lambda nvml: Reading.of(100.0))
+    pynvml.power_w = 300.0
+    _, _, lines = run("--no-report", "--no-profile", "--no-counters", "--no-counted", "--subtract-idle")
+    for e in of_kind(lines, "energy"):
+        assert e.idle_subtracted
+        assert e.integral_j.value * e.n_calls / e.elapsed_s == pytest.approx(200, rel=0.01)
+        assert e.power_w.value == pytest.approx(300, rel=0.1)  # what the device drew is told as it is
+    assert of_kind(lines, "dram") == of_kind(lines, "counted") == of_kind(lines, "step_profile") == []
 
 
 def test_out_of_memory_is_a_failed_measurement(run: Callable[..., Any], quick_gpu: Any) -> None:
@@ -179,7 +240,7 @@ def test_a_cache_that_does_not_fit_is_not_tried(run: Callable[..., Any], quick_g
 )
 def test_throttling(run: Callable[..., Any], pynvml: Any, bits: int, status: str, reason: str | None) -> None:
     pynvml.reasons = [bits]
-    code, _, lines = run("--no-report", "--no-profile")
+    code, _, lines = run("--no-report", "--no-profile", "--timeout-s", "0.2")
     assert code == (0 if status == "ok" else 2)
     for m in of_kind(lines, "measurement"):
         assert (m.status, m.reasons) == (status, () if reason is None else (reason,))

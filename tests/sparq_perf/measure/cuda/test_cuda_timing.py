@@ -7,6 +7,7 @@ import torch
 
 from sparq_perf.measure.contenders import Contender
 from sparq_perf.measure.cuda_machine import CudaMachine
+from sparq_perf.measure.cuda_timing import buffers_wanted
 from sparq_perf.measure.inputs import build_cache
 from sparq_perf.measure.stopping import StoppingRule
 from sparq_perf.measure.timing import WARMUPS, Rounds
@@ -74,6 +75,36 @@ def test_every_call_finds_a_query_of_its_own(
     assert len({query.numpy().tobytes() for query in calls}) == len(calls)
 
 
+@pytest.mark.parametrize(
+    ("kv_bytes", "l2_bytes", "free_bytes", "wanted"),
+    [
+        (100e6, 50e6, 70e9, 1),  # twice the L2: the cache itself pushes its beginning out
+        (99e6, 50e6, 70e9, 3),
+        (34e6, 50e6, 70e9, 4),
+        (1e6, 50e6, 70e9, 4),  # never more
+        (34e6, 50e6, 300e6, 3),  # two copies fit into a quarter
+        (34e6, 50e6, 0.0, 1),
+        (34e6, None, 70e9, 1),
+    ],
+)
+def test_how_many_caches_are_taken_in_turn(
+    kv_bytes: float, l2_bytes: float | None, free_bytes: float, wanted: int
+) -> None:
+    assert buffers_wanted(kv_bytes, l2_bytes, free_bytes) == wanted
+
+
+def test_cold_samples_take_several_caches_in_turn_and_warm_ones_the_same(machine: CudaMachine, gpu: Any) -> None:
+    (cold,) = time(machine, gpu, "cold", DENSE)
+    assert cold.n_buffers == 4  # 154 KB in an L2 of 262 KB
+    one, two, three = (id(cache) for cache in gpu.seen_caches[-3:])
+    assert len({one, two, three}) == 3
+    assert len({cache.keys.data_ptr() for cache in gpu.seen_caches[-3:]}) == 3
+    gpu.seen_caches.clear()
+    (warm,) = time(machine, gpu, "warm", DENSE)
+    assert warm.n_buffers == 1
+    assert len({id(cache) for cache in gpu.seen_caches[-6:]}) == 1
+
+
 def test_warming_up(machine: CudaMachine, gpu: Any) -> None:
     time(machine, gpu, "cold", DENSE)
     before = gpu.queued[: gpu.queued.index("settled")]
@@ -114,7 +145,5 @@ def test_memory_that_ends_while_capturing_is_told(machine: CudaMachine, gpu: Any
 def test_slowdowns_are_looked_for_every_round(machine: CudaMachine, gpu: Any, pynvml: Any) -> None:
     pynvml.reasons = [0x1, 0x40 | 0x4, 0x2]
     (dense,) = time(machine, gpu, "cold", DENSE)
-    assert dense.slowdowns == {
-        "software power cap": pytest.approx(1 / 3),
-        "hardware thermal slowdown": pytest.approx(1 / 3),
-    }
+    assert dense.slowdowns == {"software power cap": 0.25, "hardware thermal slowdown": 0.25}
+    assert (dense.n_throttled, len(dense.samples_s)) == (1, 3)
