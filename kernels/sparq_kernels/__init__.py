@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from sparq_kernels.registry import (
     IMPLEMENTATIONS,
     Implementation,
+    bind,
     decode,
     find_implementation,
     implementations,
@@ -17,6 +18,7 @@ __all__ = [
     "IMPLEMENTATIONS",
     "Implementation",
     "KVCache",
+    "bind",
     "decode",
     "find_implementation",
     "implementations",

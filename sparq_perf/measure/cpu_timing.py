@@ -1,11 +1,11 @@
-"""Timing on a CPU: the host's clock around one decode call."""
+"""Timing on a CPU: the host's clock around one decode call, whose choice of a kernel is made before."""
 
 from collections.abc import Callable
 from time import perf_counter
 
 from torch import Tensor
 
-from sparq_kernels import KVCache, decode
+from sparq_kernels import KVCache, bind
 from sparq_perf.measure.contenders import Contender
 from sparq_perf.measure.inputs import Queries, build_cache
 from sparq_perf.measure.machine import Flush, Sample
@@ -13,6 +13,7 @@ from sparq_perf.records.schema import Timer
 from sparq_profiles import AttentionShape
 
 PRIMER_SEQ_LEN = 2048
+Attend = Callable[[Tensor], Tensor]
 
 
 class CpuStopwatch:
@@ -44,23 +45,30 @@ class CpuStopwatch:
         )
         self._primer = build_cache(primer, cache.k_layout, seed)
         self._primer_query = Queries(primer, seed).draw()
+        self._bound: dict[Contender, tuple[Attend, Attend]] = {}
 
     def prepare(self, contender: Contender) -> Timer:
-        """Nothing to prepare: the correctness check has compiled everything."""
+        """Choose its kernel, which the correctness check has compiled."""
+        measured, primer = (
+            bind(cache, contender.config, contender.implementation) for cache in (self._cache, self._primer)
+        )
+        self._bound[contender] = measured, primer
         return "perf_counter"
 
     def run(self, contender: Contender, query: Tensor) -> None:
         """One call that is not sampled."""
-        decode(query, self._cache, contender.config, contender.implementation)
+        self._bound[contender][0](query)
 
     def sample(self, contender: Contender, query: Tensor, warm_query: Tensor | None) -> Sample:
         """Time one call, cold unless a query for a call right before is given."""
+        attend, prime = self._bound[contender]
         bandwidth = None
         if warm_query is None:
             bandwidth = self._flush()
-            decode(self._primer_query, self._primer, contender.config, contender.implementation)
+            prime(self._primer_query)
         else:
-            self.run(contender, warm_query)
-        start = self._clock()
-        decode(query, self._cache, contender.config, contender.implementation)
-        return Sample(self._clock() - start, bandwidth)
+            attend(warm_query)
+        clock = self._clock
+        start = clock()
+        attend(query)
+        return Sample(clock() - start, bandwidth)

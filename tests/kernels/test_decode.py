@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import sparq_kernels
-from sparq_kernels import IMPLEMENTATIONS, KVCache, decode, find_implementation, implementations
+from sparq_kernels import IMPLEMENTATIONS, KVCache, bind, decode, find_implementation, implementations
 from sparq_kernels.reference import dense_attention
-from sparq_profiles import SparqConfig
+from sparq_profiles import ConfigError, SparqConfig
 
 Refusal = Callable[..., str]
 CONFIG = SparqConfig(rank=4, top_k=5)
@@ -179,3 +179,32 @@ def test_sdpa_variants(make_inputs: Callable[..., Any], assert_close: Callable[.
     assert "no cudnn kernel" in message
     assert set(implementations("cuda")) >= {"dense-triton", "dense-sdpa-flash", "dense-sdpa-cudnn", "sparq-triton"}
     assert IMPLEMENTATIONS["dense-sdpa-cudnn"].traffic(cache.shape_for(6), None).read_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("implementation", "config"), [("dense-cpu", None), ("sparq-cpu", CONFIG), ("sparq-torch", CONFIG), ("auto", None)]
+)
+def test_a_bound_call_is_decode_with_the_choice_made_before(implementation: str, config: SparqConfig | None) -> None:
+    torch.manual_seed(0)
+    k, v = torch.randn(1, 2, 20, 8), torch.randn(1, 2, 20, 8)
+    cache = KVCache.from_tensors(k, v)
+    attend = bind(cache, config, implementation)
+    for _ in range(2):
+        q = torch.randn(1, 4, 8)
+        assert torch.equal(attend(q), decode(q, cache, config, implementation))
+    # The cache is bound, not what it held: a token more is attended to.
+    cache.append(torch.randn(1, 2, 8), torch.randn(1, 2, 8))
+    assert torch.equal(attend(q), decode(q, cache, config, implementation))
+
+
+@pytest.mark.parametrize(
+    ("implementation", "config", "words"),
+    [
+        ("sparq-cpu", None, "computes SparQ attention"),
+        ("nothing", None, "unknown implementation"),
+        ("sparq-cpu", SparqConfig(rank=9, top_k=5), "rank"),
+    ],
+)
+def test_what_cannot_be_bound_is_refused_at_once(implementation: str, config: SparqConfig | None, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        bind(make_cache(), config, implementation)
