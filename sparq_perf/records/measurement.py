@@ -8,8 +8,9 @@ from sparq_perf.records.line import NonNegative, Positive, Share, Subject, Text
 from sparq_roofline.prediction import TimePrediction
 
 # What timed the samples: the host's clock around a call; device events around the replay of a recorded call, or
-# around the call itself where it cannot be recorded (its launches then count as far as the device waits for them).
-Timer = Literal["perf_counter", "cuda_graph", "cuda_events"]
+# around the call itself where it cannot be recorded (its launches then count as far as the device waits for them);
+# or somebody else, who told a time and its standard error.
+Timer = Literal["perf_counter", "cuda_graph", "cuda_events", "third_party"]
 
 
 class Measurement(Subject):
@@ -22,7 +23,8 @@ class Measurement(Subject):
         timer: what timed them.
         median_ci_s: 95 % confidence interval of the median (order statistics), lower and upper.
         relative_noise: half of the interval's width over the median.
-        stop_reason: why sampling ended: the target ``noise`` was reached, ``timeout``, or ``interrupted``.
+        stop_reason: why sampling ended: the target ``noise`` was reached, ``timeout``, or ``interrupted``; ``imported``
+            where somebody else sampled, and ``samples_s`` holds the one time that was told.
         warmups: iterations made first and thrown away.
         n_throttled: samples discarded, because the device's clock was held down in their round.
         slowdowns: what held it down, each with the share of the rounds that saw it.
@@ -40,7 +42,7 @@ class Measurement(Subject):
     timer: Timer | None = None
     median_ci_s: tuple[Positive, Positive] | None = None
     relative_noise: NonNegative | None = None
-    stop_reason: Literal["noise", "timeout", "interrupted"] | None = None
+    stop_reason: Literal["noise", "timeout", "interrupted", "imported"] | None = None
     warmups: Annotated[int, Field(ge=0)] = 0
     n_throttled: Annotated[int, Field(ge=0)] = 0
     slowdowns: dict[str, Share] = Field(default_factory=dict)

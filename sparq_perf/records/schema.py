@@ -8,6 +8,7 @@
     step_profile   its time and launches by kernel and by named step, from a pass of its own under torch.profiler
     dram           bytes that it moved to and from DRAM, from a pass of its own under the device's counters
     counted        bytes that its kernels' code accesses, counted without a clock or a GPU
+    imported       where measurements that others made came from
     end            how a run ended
 
 A validator ties a status to the fields it may carry, so that a failed measurement with a time, or a valid one
@@ -49,6 +50,7 @@ __all__ = [
     "Energy",
     "Environment",
     "Gpu",
+    "Imported",
     "Instrument",
     "Line",
     "Measurement",
@@ -133,6 +135,23 @@ class CalibrationLine(Line):
     points: tuple[CalibrationPoint, ...]
 
 
+class Imported(Line):
+    """First line of records that others measured and ``sparq-perf import`` wrote; it stands in place of a run.
+
+    Attributes:
+        source: name of the file; source_sha256: its digest.
+        device: as the file names it; hardware: the profile that stands for it.
+    """
+
+    record: Literal["imported"] = "imported"
+    package_version: Text
+    source: Text
+    source_sha256: Text
+    device: Text
+    hardware: HardwareProfile
+    n_measurements: Annotated[int, Field(ge=1)]
+
+
 class End(Line):
     """Last line of a run that could still write one."""
 
@@ -143,7 +162,7 @@ class End(Line):
     elapsed_s: NonNegative
 
 
-AnyLine = Run | CeilingsLine | CalibrationLine | Measurement | Energy | StepProfile | Dram | Counted | End
+AnyLine = Run | CeilingsLine | CalibrationLine | Measurement | Energy | StepProfile | Dram | Counted | Imported | End
 
 ANY_LINE: TypeAdapter[AnyLine] = TypeAdapter(Annotated[AnyLine, Field(discriminator="record")])
 

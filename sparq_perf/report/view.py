@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sparq_perf.comparison import compare
-from sparq_perf.records.schema import CalibrationLine, Line, Run, Subject
+from sparq_perf.records.schema import CalibrationLine, Imported, Line, Run, Subject
 from sparq_perf.records.store import latest_measurements
 from sparq_perf.report.absences import cautions, not_measured
 from sparq_perf.report.accuracy import Accuracy, build_accuracy
@@ -84,6 +84,7 @@ def build_view(lines: list[Line]) -> ReportView:
     hardware = starting_hardware(lines)
     runs = [line for line in lines if isinstance(line, Run)]
     devices = dict.fromkeys(run.environment.device for run in runs)
+    devices |= dict.fromkeys(line.device for line in lines if isinstance(line, Imported))
     return ReportView(
         device=listed(devices) or (hardware.title if hardware else UNKNOWN_DEVICE),
         suite=f"{runs[0].suite} ({runs[0].suite_title})" if runs else None,

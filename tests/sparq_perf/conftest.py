@@ -20,6 +20,7 @@ from sparq_perf.records.schema import (
     End,
     Energy,
     Environment,
+    Imported,
     Instrument,
     Measurement,
     PlannedPass,
@@ -201,6 +202,11 @@ class Lines:
         defaults |= {"architecture": "sm_90", "steps": (step,)}
         return Counted(**{**self.stamp, "key": "some key", "model": "tiny", "shape": SHAPE, **defaults, **fields})
 
+    def imported(self, **fields: Any) -> Imported:
+        defaults: dict[str, Any] = {"package_version": "0.1.0", "source": "sweep.csv", "source_sha256": "ab" * 32}
+        defaults |= {"device": "Test CPU", "hardware": self.hardware(), "n_measurements": 3}
+        return Imported(**{**self.stamp, **defaults, **fields})
+
     def end(self, **fields: Any) -> End:
         return End(**{**self.stamp, "outcome": "complete", "n_measured": 2, "n_missing": 0, "elapsed_s": 9.5, **fields})
 
@@ -236,6 +242,7 @@ def every_kind(lines: Lines) -> list[Any]:
         lines.dram(),
         lines.counted(),
         lines.counted(architecture=None, steps=(), absence=Absence(kind="not_asked", detail="too large")),
+        lines.imported(),
         lines.end(),
     ]
 

@@ -21,7 +21,7 @@ from sparq_perf.records.schema import (
 SCHEMA_FILE = Path(__file__).parents[3] / "docs" / "records.schema.json"
 KINDS = (
     *("run", "ceilings", "calibration", "measurement"),
-    *("energy", "step_profile", "dram", "counted", "end"),
+    *("energy", "step_profile", "dram", "counted", "imported", "end"),
 )
 
 
@@ -73,7 +73,7 @@ def test_a_failed_measurement_has_no_median(lines: Any) -> None:
         ({"relative_noise": None}, "carries its samples"),
         ({"stop_reason": None}, "carries its samples"),
         ({"timer": None}, "carries its samples"),
-        ({"timer": "sundial"}, "'perf_counter', 'cuda_graph' or 'cuda_events'"),
+        ({"timer": "sundial"}, "'perf_counter', 'cuda_graph', 'cuda_events' or 'third_party'"),
         ({"status": "invalid"}, "reasons must be given"),
         ({"reasons": ("noisy",)}, "reasons must be given"),
         ({"status": "invalid", "reasons": ("",)}, "at least 1 character"),
@@ -86,7 +86,7 @@ def test_a_failed_measurement_has_no_median(lines: Any) -> None:
         ({"samples_s": (1e-3, float("inf"))}, "finite"),
         ({"max_error": float("nan")}, "finite"),
         ({"relative_noise": -0.1}, "greater than or equal to 0"),
-        ({"stop_reason": "bored"}, "'noise', 'timeout' or 'interrupted'"),
+        ({"stop_reason": "bored"}, "'noise', 'timeout', 'interrupted' or 'imported'"),
         ({"cache_state": "tepid"}, "'cold' or 'warm'"),
         ({"key": ""}, "at least 1 character"),
         ({"colour": "red"}, "Extra inputs"),
