@@ -63,6 +63,8 @@ class HardwareProfile(Frozen):
         l2_bytes, llc_bytes: last private or shared cache, and a memory-side cache where there is one.
         n_compute_units: SMs, CUs or cores.
         power_limit_w: board power.
+        link_bandwidth_bytes_per_s: to all peers of a machine together, one direction: half of what vendors print.
+        price_usd_per_h: list price of one device for an hour; the source names the provider and the day.
         launch_latency_s: fixed cost of one kernel launch, or of one parallel region on a CPU.
         sector_bytes: smallest unit a memory access moves.
         efficiency: fractions of the ceilings that kernels reach; measured ceilings need none below 1.
@@ -84,6 +86,8 @@ class HardwareProfile(Frozen):
     llc_bytes: Quantity | None = None
     n_compute_units: Quantity | None = None
     power_limit_w: Quantity | None = None
+    link_bandwidth_bytes_per_s: Quantity | None = None
+    price_usd_per_h: Quantity | None = None
     launch_latency_s: Quantity
     sector_bytes: Quantity
     efficiency: Efficiency

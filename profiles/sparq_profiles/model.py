@@ -22,6 +22,7 @@ class ModelProfile(Frozen):
         source: the document that every number here was taken from (`n_parameters` has its own).
         kind: evidence for those numbers: ``datasheet`` for a published config.
         sliding_window: positions that windowed layers see, where the model has any.
+        n_windowed_layers: how many layers those are; None for every layer, where there is a window.
     """
 
     schema_version: Literal[1] = 1
@@ -39,6 +40,7 @@ class ModelProfile(Frozen):
     vocab_size: Whole
     max_seq_len: Whole
     sliding_window: Whole | None = None
+    n_windowed_layers: Whole | None = None
     tied_embeddings: Flag = False
     dtype: DType = "float16"
     n_parameters: Quantity | None = None
@@ -48,6 +50,24 @@ class ModelProfile(Frozen):
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_heads ({self.n_heads}) must be a multiple of n_kv_heads ({self.n_kv_heads})")
         return self
+
+    @model_validator(mode="after")
+    def _windowed_layers_exist(self) -> "ModelProfile":
+        if self.n_windowed_layers is not None:
+            if self.sliding_window is None:
+                raise ValueError("n_windowed_layers needs a sliding_window")
+            if self.n_windowed_layers > self.n_layers:
+                raise ValueError(
+                    f"n_windowed_layers ({self.n_windowed_layers}) must be at most n_layers ({self.n_layers})"
+                )
+        return self
+
+    @property
+    def windowed_layers(self) -> int:
+        """Layers that see only the last ``sliding_window`` positions."""
+        if self.sliding_window is None:
+            return 0
+        return self.n_layers if self.n_windowed_layers is None else self.n_windowed_layers
 
     def shape(self, *, batch: int, seq_len: int, dtype: DType | None = None) -> AttentionShape:
         """Shape of one decode step in one layer; ``dtype`` defaults to the model's own."""
@@ -101,6 +121,9 @@ def model_from_huggingface_config(path: Path) -> dict[str, Any]:
         )
     dtype = config.get("torch_dtype") or config.get("dtype") or "float16"
     window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    windowed = _windowed_layers(config) if window else None
+    if windowed == 0:  # a window that no layer uses
+        window = windowed = None
     tied = config.get("tie_word_embeddings", config.get("model_type") in _TIED_BY_DEFAULT)
     title = _display_name(config, path)
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in title.lower())
@@ -121,9 +144,23 @@ def model_from_huggingface_config(path: Path) -> dict[str, Any]:
         "vocab_size": whole("vocab_size", "vocab_size"),
         "max_seq_len": whole("max_seq_len", "max_position_embeddings", "n_positions"),
         "sliding_window": window,
+        "n_windowed_layers": windowed,
         "tied_embeddings": bool(tied),
         "dtype": dtype if dtype in ("float16", "bfloat16", "float32") else "float16",
     }
+
+
+def _windowed_layers(config: dict[str, Any]) -> int | None:
+    """How many layers a config's sliding window is for; None for all of them."""
+    kinds, pattern = config.get("layer_types"), config.get("sliding_window_pattern")
+    n_layers = config.get("num_hidden_layers")
+    if isinstance(kinds, list):
+        return kinds.count("sliding_attention")
+    if not isinstance(n_layers, int):
+        return None
+    if isinstance(pattern, int) and pattern > 1:  # every so many layers one that sees everything
+        return n_layers - n_layers // pattern
+    return (n_layers + 1) // 2 if config.get("model_type") == "gemma2" else None
 
 
 def _display_name(config: dict[str, Any], path: Path) -> str:

@@ -1,5 +1,6 @@
 """The shipped GPUs against a table typed a second time: a slip in either shows."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -62,8 +63,66 @@ CONFLICTING = [
 every_gpu = pytest.mark.parametrize("name", sorted(TABLE))
 
 
+# The published CPU runs' machine, as far as it is known.
+CPUS = ("epyc-9004-32t",)
+
+# GB/s to all peers in one direction: half of what the vendors' tables print for both.
+LINKS = {
+    "a10g-24gb": 32,
+    "l4-24gb": 32,
+    "l40s-48gb": 32,
+    "a100-sxm-40gb": 300,
+    "a100-sxm-80gb": 300,
+    "h100-sxm-80gb": 450,
+    "h100-pcie-80gb": 64,
+    "h200-sxm-141gb": 450,
+    "b200-sxm-180gb": 900,
+    "gb200-186gb": 900,
+    "mi300x-192gb": 448,
+    "mi325x-256gb": 448,
+    "rtx4090-24gb": 32,
+    "rtx5090-32gb": 64,
+}
+# Dollars for an hour of one GPU, where a dated public price was found.
+PRICES = {
+    "a100-sxm-40gb": 1.99,
+    "a100-sxm-80gb": 2.79,
+    "h100-sxm-80gb": 3.99,
+    "h100-pcie-80gb": 2.89,
+    "h200-sxm-141gb": 5.40,
+    "b200-sxm-180gb": 6.69,
+    "mi300x-192gb": 1.85,
+    "mi325x-256gb": 1.95,
+}
+
+
 def test_exactly_these_ship() -> None:
-    assert list_names("hardware") == sorted(TABLE)
+    assert list_names("hardware") == sorted([*TABLE, *CPUS])
+
+
+@every_gpu
+def test_links_and_prices(name: str) -> None:
+    profile = load_hardware(name)
+    link, price = profile.link_bandwidth_bytes_per_s, profile.price_usd_per_h
+    assert link is not None
+    assert link.value == LINKS[name] * 1e9
+    assert link.note is not None
+    assert "one direction" in link.note
+    assert (price.value if price else None) == PRICES.get(name)
+    if price is not None:
+        # A price without its day is no evidence.
+        assert re.search(r"20\d\d-\d\d-\d\d", price.source)
+        assert "https://" in price.source
+
+
+def test_the_published_cpu() -> None:
+    """Two published dense runs: 126,976 tokens of 524,288 bytes more take 0.4269 - 0.0540 s more."""
+    profile = load_hardware("epyc-9004-32t")
+    assert profile.kind == "cpu"
+    assert profile.memory_bandwidth_bytes_per_s.value == pytest.approx(126_976 * 524_288 / 0.3729, rel=0.01)
+    assert profile.memory_bandwidth_bytes_per_s.value < 12 * 8 * 4800e6
+    assert profile.price_usd_per_h is profile.link_bandwidth_bytes_per_s is None
+    assert all(len(item.source) >= 15 for _, item in _sourced(profile))
 
 
 @every_gpu
@@ -150,8 +209,9 @@ def test_a_driver_name_belongs_to_one_profile(device_name: str, profile: str) ->
 def test_every_number_has_a_source(name: str) -> None:
     profile = load_hardware(name)
     sourced = list(_sourced(profile))
-    # Seven or eight numbers of the machine, three or four peaks, three efficiencies.
-    assert len(sourced) == 7 + (profile.llc_bytes is not None) + len(profile.peak_flop_per_s) + 3
+    # Eight to ten numbers of the machine, three or four peaks, three efficiencies.
+    optional = (profile.llc_bytes, profile.price_usd_per_h)
+    assert len(sourced) == 8 + sum(item is not None for item in optional) + len(profile.peak_flop_per_s) + 3
     for path, item in sourced:
         assert len(item.source) >= 15, path
         if item.kind == "datasheet":

@@ -44,6 +44,23 @@ def test_llama_style(config: WriteConfig) -> None:
     assert model.n_parameters is None
 
 
+@pytest.mark.parametrize(
+    ("keys", "window", "layers"),
+    [
+        ({}, None, 0),
+        ({"sliding_window": 4096}, 4096, 32),
+        ({"sliding_window": 4096, "use_sliding_window": False}, None, 0),
+        ({"sliding_window": 4096, "model_type": "gemma2"}, 4096, 16),
+        ({"sliding_window": 512, "sliding_window_pattern": 6}, 512, 27),
+        ({"sliding_window": 512, "layer_types": ["sliding_attention"] * 20 + ["full_attention"] * 12}, 512, 20),
+        ({"sliding_window": 512, "layer_types": ["full_attention"] * 32}, None, 0),
+    ],
+)
+def test_windowed_layers(config: WriteConfig, keys: dict[str, Any], window: int | None, layers: int) -> None:
+    model = load_model(config(**keys))
+    assert (model.sliding_window, model.windowed_layers) == (window, layers)
+
+
 def test_the_folder_stands_for_its_config(config: WriteConfig) -> None:
     path = config()
     assert load_model(path.parent) == load_model(str(path)) == load_model(path)

@@ -98,3 +98,23 @@ def test_shape_takes_the_models_heads_and_dtype() -> None:
 def test_gemma_heads_are_wider_than_its_hidden_size() -> None:
     gemma = load_model("gemma-7b")
     assert gemma.n_heads * gemma.head_dim == 4096 > gemma.hidden_size
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"n_windowed_layers": 3}, "n_windowed_layers needs a sliding_window"),
+        ({"n_windowed_layers": 33, "sliding_window": 512}, r"n_windowed_layers \(33\) must be at most n_layers \(32\)"),
+        ({"n_windowed_layers": 0, "sliding_window": 512}, "n_windowed_layers"),
+    ],
+)
+def test_windowed_layers_must_exist(changes: dict[str, int], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ModelProfile.model_validate({**load_model("llama-3-8b").model_dump(), **changes})
+
+
+def test_a_window_is_for_every_layer_unless_said() -> None:
+    mistral = load_model("mistral-7b")
+    assert mistral.windowed_layers == mistral.n_layers == 32
+    assert mistral.model_copy(update={"n_windowed_layers": 5}).windowed_layers == 5
+    assert load_model("llama-3-8b").windowed_layers == 0
