@@ -1,0 +1,219 @@
+"""`size`: a model and candidate hardware in, GPUs, batch, latency, cost and a recommendation out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sparq_profiles import ConfigError, HardwareProfile, ModelProfile
+from sparq_profiles.shape import K_LAYOUTS, KLayout
+from sparq_roofline.deployment.assumptions import POWER_SHARE, Assumption, stated
+from sparq_roofline.deployment.attention import AttentionTime, datasheet_time
+from sparq_roofline.deployment.candidates import Demand, place
+from sparq_roofline.deployment.choosing import Recommendation, recommend
+from sparq_roofline.deployment.formats import WeightFormat, kv_format, weight_format
+from sparq_roofline.deployment.parameters import count_parameters
+from sparq_roofline.deployment.recipe import RANKS, TOP_K, TRANSFER_BUDGET, rank_within, settings
+from sparq_roofline.deployment.rows import Row, Setting, absent_row, build_row
+from sparq_roofline.deployment.served import Served
+from sparq_roofline.interval import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The answer, row by row, and what it rests on.
+
+    Attributes:
+        rows: for each device dense first, then SparQ with each K layout.
+        recommendations: one for each device on which anything fits.
+        best: the device whose recommendation is cheapest a token, or fastest a GPU where a price is missing.
+        ranked_by: which of the two.
+    """
+
+    model: str
+    weights: str
+    kv: str
+    demand: Demand
+    setting: Setting | None
+    setting_reason: str | None
+    rows: tuple[Row, ...]
+    recommendations: tuple[Recommendation, ...]
+    best: str | None
+    ranked_by: str
+    warnings: tuple[str, ...]
+    assumptions: tuple[Assumption, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a sizing.
+
+    Attributes:
+        weights, kv: names of `formats`; None takes the model's own type.
+        budget: SparQ's transfers are to be at most 1/``budget`` of dense ones.
+        rank, top_k: fixed settings instead of the recipe's.
+        prices_usd_per_h: of one GPU by profile name, instead of the profile's.
+        power_share: lower, expected and upper mean power as a share of the limit.
+    """
+
+    model: ModelProfile
+    hardware: Sequence[HardwareProfile]
+    demand: Demand
+    weights: str | None = None
+    kv: str | None = None
+    budget: float = TRANSFER_BUDGET
+    rank: int | None = None
+    top_k: int | None = None
+    prices_usd_per_h: Mapping[str, float] = field(default_factory=dict)
+    power_share: tuple[float, float, float] = POWER_SHARE
+
+    def __post_init__(self) -> None:
+        known = {profile.name for profile in self.hardware}
+        if len(known) < len(self.hardware):
+            raise ConfigError("hardware: a device is named twice: name each once")
+        for name, price in self.prices_usd_per_h.items():
+            if name not in known:
+                sized = ", ".join(sorted(known))
+                raise ConfigError(f"price of {name!r}: it is not among the hardware that is sized: {sized}")
+            if not 0 < price < float("inf"):
+                raise ConfigError(f"price of {name!r} is {price!r}: it must be above 0")
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"top_k is {self.top_k!r}: it must be a whole number of at least 1")
+        if not 1 <= self.budget < float("inf"):
+            raise ConfigError(f"transfer ratio is {self.budget!r}: SparQ is to move 1/ratio of dense: give at least 1")
+
+    def served(self) -> Served:
+        """The model in the types asked for."""
+        return Served(
+            self.model,
+            weight_format(self.weights or self.model.dtype),
+            kv_format(self.kv or self.model.dtype),
+        )
+
+    def price_usd_per_h(self, hardware: HardwareProfile) -> float | None:
+        """Price of one GPU, as given or by its profile."""
+        given = self.prices_usd_per_h.get(hardware.name)
+        listed = hardware.price_usd_per_h
+        return given if given is not None else None if listed is None else listed.value
+
+
+def size(question: Question, attention: AttentionTime = datasheet_time, evidence: Evidence | None = None) -> Sizing:
+    """Size a deployment; what does not fit or is unknown becomes a row or field with its reason, never an error.
+
+    Args:
+        question: what is asked.
+        attention: the attention model, the roofline from datasheets unless given.
+        evidence: its label; by default each device's own, ``measured`` or ``datasheet``.
+
+    Raises:
+        ConfigError: an unknown format, a rank above head_dim, or a model that is no dense decoder.
+    """
+    count_parameters(question.model)
+    setting, reason = _setting(question)
+    rows: list[Row] = []
+    recommendations = []
+    for hardware in question.hardware:
+        bench = _Bench(question, hardware, setting, reason, attention, evidence)
+        found = [bench.row(layout) for layout in ATTENTIONS]
+        rows += found
+        # Rows stand at the fewest GPUs that each attention needs; they are compared on equal numbers of GPUs.
+        needed = sorted({row.n_gpus for row in found if row.n_gpus is not None})
+        even = {n: [row if row.n_gpus == n else bench.row(row.k_layout, n) for row in found] for n in needed}
+        chosen = recommend(even, setting, reason)
+        recommendations += [] if chosen is None else [chosen]
+    best, ranked_by = _best(recommendations)
+    served = question.served()
+    return Sizing(
+        model=question.model.name,
+        weights=served.weights.name,
+        kv=served.kv.name,
+        demand=question.demand,
+        setting=setting,
+        setting_reason=reason,
+        rows=tuple(rows),
+        recommendations=tuple(recommendations),
+        best=best,
+        ranked_by=ranked_by,
+        warnings=_warnings(question, served.weights),
+        assumptions=stated(question.demand.reserve_fraction, question.power_share),
+    )
+
+
+ATTENTIONS: tuple[KLayout | None, ...] = (None, *K_LAYOUTS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """One device with the question, on which rows are made."""
+
+    question: Question
+    hardware: HardwareProfile
+    setting: Setting | None
+    reason: str | None
+    attention: AttentionTime
+    evidence: Evidence | None
+
+    def row(self, layout: KLayout | None, only: int | None = None) -> Row:
+        """Dense (None) or SparQ with a layout, on the fewest GPUs or on ``only`` so many."""
+        hardware, demand, served = self.hardware, self.question.demand, self.question.served()
+        config = self.setting.config(layout) if self.setting and layout else None
+        if layout and config is None:
+            return absent_row(hardware, layout, None, demand, self.reason or "no setting")
+        placed = place(hardware, served, demand, config, self.attention, only)
+        if isinstance(placed, str):
+            return absent_row(hardware, layout, config, demand, placed)
+        measured = hardware.memory_bandwidth_bytes_per_s.kind == "measured"
+        return build_row(
+            hardware,
+            served,
+            demand,
+            config,
+            placed,
+            price_usd_per_h=self.question.price_usd_per_h(hardware),
+            power_share=self.question.power_share,
+            attention=self.attention,
+            evidence=self.evidence or ("measured" if measured else "datasheet"),
+        )
+
+
+def _setting(question: Question) -> tuple[Setting | None, str | None]:
+    top_k = TOP_K if question.top_k is None else question.top_k
+    demand, model = question.demand, question.model
+    if question.rank is not None:
+        return Setting.of(model, settings(model, rank=question.rank, top_k=top_k), demand.seq_len), None
+    try:
+        rank = rank_within(model, seq_len=demand.seq_len, top_k=top_k, budget=question.budget)
+    except ConfigError as error:
+        return None, str(error)
+    return Setting.of(model, settings(model, rank=rank, top_k=top_k), demand.seq_len), None
+
+
+def _best(recommendations: Sequence[Recommendation]) -> tuple[str | None, str]:
+    if not recommendations:
+        return None, "nothing fits"
+    if all(item.usd_per_mtok is not None for item in recommendations):
+        return min(recommendations, key=lambda item: item.usd_per_mtok or 0.0).hardware, "usd_per_mtok"
+    return max(recommendations, key=lambda item: item.tokens_per_s_per_gpu).hardware, "tokens_per_s_per_gpu"
+
+
+def _warnings(question: Question, weights: WeightFormat) -> tuple[str, ...]:
+    model, demand = question.model, question.demand
+    found = []
+    if demand.tokens > model.max_seq_len:
+        found.append(
+            f"context + output is {demand.tokens:,} tokens and {model.name} was made for {model.max_seq_len:,}: "
+            "times and bytes hold, the text it writes may not"
+        )
+    if model.windowed_layers:
+        found.append(
+            f"{model.windowed_layers} of {model.n_layers} layers see the last {model.sliding_window:,} tokens only"
+        )
+    if model.n_parameters is None:
+        found.append(
+            f"{model.name} states no n_parameters: {count_parameters(model).total:,} were counted from its geometry "
+            f"as for a decoder of the kind {model.architecture!r}"
+        )
+    if question.rank is not None and question.rank not in RANKS:
+        found.append(f"rank {question.rank} is outside the range that the authors tune, {RANKS[0]} to {RANKS[-1]}")
+    missing = [profile.name for profile in question.hardware if weights.peak not in profile.peak_flop_per_s]
+    if weights.peak == "float8" and missing:
+        found.append(f"no float8 arithmetic on {', '.join(missing)}: weights are widened to 16 bits there")
+    return tuple(found)
