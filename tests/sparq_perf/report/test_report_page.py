@@ -11,7 +11,8 @@ import pytest
 from sparq_perf.records.store import read_lines
 from sparq_perf.report.chart_style import COLOURS, dark_counterparts, plain, step_colours
 from sparq_perf.report.charts import build_charts
-from sparq_perf.report.render import render, script_json, write_report
+from sparq_perf.report.page import script_json
+from sparq_perf.report.render import render, write_report
 from sparq_perf.report.view import build_view
 from sparq_profiles import AttentionShape, SparqConfig
 
