@@ -36,6 +36,7 @@ unit: $(VENV)/installed-test  ## The tests alone.
 bench: $(VENV)/installed  ## Print how fast predicting and starting up are, and what the timing loop adds.
 	$(BIN)/python tests/benchmarks/bench_prediction.py
 	$(BIN)/python tests/benchmarks/bench_timing_loop.py
+	$(BIN)/python tests/benchmarks/bench_sizing.py
 
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json

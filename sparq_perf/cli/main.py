@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sparq_perf import __version__
-from sparq_perf.cli import doctor, importing, predict, profiles, report, run, sweep, trace, traffic
+from sparq_perf.cli import doctor, importing, predict, profiles, report, run, size, sweep, trace, traffic
 from sparq_profiles import SparqPerfError
 
 EXIT_BAD_INPUT = 2
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("predict")(predict.predict)
 app.command("sweep")(sweep.sweep)
+app.command("size")(size.size)
 app.command("traffic")(traffic.traffic)
 app.command("import")(importing.import_)
 app.command("report")(report.report)

@@ -17,6 +17,7 @@ except SystemExit as ended:
     assert not ended.code, ended.code
 """
 PREDICT = "predict --hardware h100-sxm-80gb --model llama-3-8b --seq-len 4096 --rank 32 --top-k 128"
+SIZE = "size --model llama-3-8b --hardware h100-sxm-80gb --context 8000 --output 192"
 SWEEP = "sweep --hardware h100-sxm-80gb --model llama-3-8b --seq-len 4096"
 
 
@@ -41,7 +42,7 @@ def test_a_bare_import_loads_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "predict", "sweep", "traffic", "report", "trace", "doctor", "hardware", "models"]
+    "command", ["", "run", "predict", "sweep", "size", "traffic", "report", "trace", "doctor", "hardware", "models"]
 )
 def test_help_is_light(command: str) -> None:
     loaded = modules_after(CLI.format(arguments=[*command.split(), "--help"]))
@@ -59,3 +60,9 @@ def test_sweep_does_not_load_torch() -> None:
     loaded = modules_after(CLI.format(arguments=[*SWEEP.split(), "--json"]))
     assert "pandas" in loaded
     assert loaded.isdisjoint({"torch", "triton", "numba", "plotly"})
+
+
+def test_size_loads_neither_torch_nor_plotly() -> None:
+    loaded = modules_after(CLI.format(arguments=[*SIZE.split(), "--json"]))
+    assert "sparq_roofline" in loaded
+    assert loaded.isdisjoint(HEAVY)

@@ -12,7 +12,10 @@ import pytest
 from sparq_perf import __version__
 from sparq_profiles.load import list_names
 
-COMMANDS = ("run", "predict", "sweep", "traffic", "import", "report", "trace", "doctor", "hardware", "models")
+COMMANDS = (
+    *("run", "predict", "sweep", "size", "traffic", "import"),
+    *("report", "trace", "doctor", "hardware", "models"),
+)
 
 
 def test_help_lists_every_command(call: Callable[..., Any]) -> None:

@@ -1,0 +1,140 @@
+"""`sparq-perf size`: what a model needs on candidate hardware, dense beside SparQ."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sparq_perf.cli import options
+from sparq_perf.cli.options import print_json
+from sparq_profiles import ConfigError
+
+if TYPE_CHECKING:
+    from sparq_profiles import HardwareProfile
+    from sparq_roofline.deployment.rows import Row
+    from sparq_roofline.deployment.sizing import Sizing
+
+
+def size(
+    model: Annotated[str, typer.Option("--model", help="A model's name, .toml, or Hugging Face config.json.")],
+    context: Annotated[int, typer.Option("--context", help="Tokens of each prompt.")],
+    output: Annotated[int, typer.Option("--output", help="Tokens generated after it.")],
+    hardware: Annotated[
+        list[str] | None,
+        typer.Option("--hardware", help="A profile's name or .toml; repeat it. All shipped GPUs by default."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Sequences decoded together; as many as fit by default.")
+    ] = None,
+    tpot_ms: Annotated[
+        float | None, typer.Option("--tpot-ms", help="Longest expected time per output token, milliseconds.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="float16, bfloat16, float8, int4, q8_0 or float32; the model's own.")
+    ] = None,
+    kv: Annotated[
+        str | None, typer.Option("--kv", help="KV cache: float16, bfloat16, float8 or float32; the model's own.")
+    ] = None,
+    max_gpus: Annotated[int, typer.Option("--max-gpus", help="GPUs of one machine that the model may span.")] = 8,
+    transfer_ratio: Annotated[
+        float, typer.Option("--transfer-ratio", help="SparQ moves at most 1/this of dense, by the paper's count.")
+    ] = 8.0,
+    rank: Annotated[int | None, typer.Option("--rank", help="Fix r; by default the largest in the budget.")] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Fix k; 128 by default.")] = None,
+    price: Annotated[
+        list[str] | None, typer.Option("--price", help="NAME=USD_PER_H of one GPU, over the profile's; repeat it.")
+    ] = None,
+    power_share: Annotated[
+        float, typer.Option("--power-share", help="Expected mean power while decoding, of the power limit.")
+    ] = 0.7,
+    reserve: Annotated[float, typer.Option("--reserve", help="Share of each GPU's memory kept free.")] = 0.1,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with the trade-offs and a panel.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Size a deployment: GPUs, largest batch, time per token, cost and energy, dense against SparQ.
+
+    Every speedup of attention stands beside the speedup of the whole step. What is unknown stays unknown, with its
+    reason.
+
+    Example: sparq-perf size --model llama-3-8b --hardware h100-sxm-80gb --hardware l40s-48gb --context 8000
+    --output 192 --tpot-ms 20 --html sizing.html
+    """
+    from sparq_profiles import load_model
+    from sparq_roofline.deployment.assumptions import POWER_SHARE
+    from sparq_roofline.deployment.candidates import Demand
+    from sparq_roofline.deployment.sizing import Question
+    from sparq_roofline.deployment.sizing import size as size_deployment
+
+    if not POWER_SHARE[0] <= power_share <= POWER_SHARE[2]:
+        raise ConfigError(f"--power-share is {power_share:g}: it must be from {POWER_SHARE[0]:g} to {POWER_SHARE[2]:g}")
+    question = Question(
+        model=load_model(model),
+        hardware=_candidates(hardware or []),
+        demand=Demand(
+            context=context,
+            output=output,
+            batch=batch,
+            tpot_s=None if tpot_ms is None else tpot_ms / 1e3,
+            most_gpus=max_gpus,
+            reserve_fraction=reserve,
+        ),
+        weights=weights,
+        kv=kv,
+        budget=transfer_ratio,
+        rank=rank,
+        top_k=top_k,
+        prices_usd_per_h=_prices(price or []),
+        power_share=(POWER_SHARE[0], power_share, POWER_SHARE[2]),
+    )
+    sizing = size_deployment(question)
+    if html is not None:
+        from sparq_perf.sizing_report.render import write_sizing
+
+        try:
+            write_sizing(question, sizing, html)
+        except OSError as error:
+            raise ConfigError(f"--html {html}: cannot be written: {error.strerror or error}") from None
+    if as_json:
+        print_json(as_document(sizing))
+    else:
+        from sparq_perf.cli.size_table import print_sizing
+
+        print_sizing(sizing, html)
+
+
+def as_document(sizing: "Sizing") -> dict[str, Any]:
+    """A sizing as plain data: everything that is printed, and more."""
+    demand = {**asdict(sizing.demand), "tokens": sizing.demand.tokens, "seq_len": sizing.demand.seq_len}
+    return {**asdict(sizing), "demand": demand, "rows": [_row(row) for row in sizing.rows]}
+
+
+def _row(row: "Row") -> dict[str, Any]:
+    held = row.memory
+    memory = None if held is None else {**asdict(held), "total_bytes": held.total_bytes, "fits": held.fits}
+    return {**asdict(row), "memory": memory, "reasons": dict(row.reasons)}
+
+
+def _candidates(names: list[str]) -> "list[HardwareProfile]":
+    from sparq_profiles import load_hardware
+    from sparq_profiles.load import all_hardware
+
+    if names:
+        return [load_hardware(name) for name in names]
+    return [profile for profile in all_hardware() if profile.kind == "gpu"]
+
+
+def _prices(given: list[str]) -> dict[str, float]:
+    prices: dict[str, float] = {}
+    for text in given:
+        name, equals, number = text.partition("=")
+        try:
+            price = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise ConfigError(f"--price is {text!r}: give NAME=USD_PER_H, as in l4-24gb=0.80")
+        if name in prices:
+            raise ConfigError(f"--price {name}: given twice")
+        prices[name] = price
+    return prices
