@@ -63,7 +63,7 @@ def size(
     from sparq_profiles import load_model
     from sparq_roofline.deployment.assumptions import POWER_SHARE
     from sparq_roofline.deployment.candidates import Demand
-    from sparq_roofline.deployment.sizing import Question
+    from sparq_roofline.deployment.question import Question
     from sparq_roofline.deployment.sizing import size as size_deployment
 
     if not POWER_SHARE[0] <= power_share <= POWER_SHARE[2]:

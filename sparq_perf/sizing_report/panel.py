@@ -11,9 +11,10 @@ from sparq_roofline.deployment.assumptions import (
     LAUNCHES_PER_STEP,
     LINK_SHARE,
 )
+from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.served import Served
 from sparq_roofline.deployment.sharding import degrees, shard
-from sparq_roofline.deployment.sizing import Question, Sizing
+from sparq_roofline.deployment.sizing import Sizing
 from sparq_roofline.formulas import MEAN_VALUE_BYTES
 from sparq_roofline.prediction import Ceilings
 

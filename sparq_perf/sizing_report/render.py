@@ -13,7 +13,8 @@ from sparq_perf.report.page import asset, environment, script_hashes, script_jso
 from sparq_perf.sizing_report.charts import StudyCharts, attention_keys, build_charts, part_keys
 from sparq_perf.sizing_report.panel import panel_data
 from sparq_perf.sizing_report.view import build_view
-from sparq_roofline.deployment.sizing import Question, Sizing
+from sparq_roofline.deployment.question import Question
+from sparq_roofline.deployment.sizing import Sizing
 
 _PACKAGE, _SHARED = "sparq_perf.sizing_report", "sparq_perf.report"
 _FILTERS: dict[str, Callable[..., str]] = {

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from sparq_profiles import HardwareProfile, SparqConfig
 from sparq_profiles.shape import K_LAYOUTS, KLayout
-from sparq_roofline.deployment.attention import datasheet_time
 from sparq_roofline.deployment.candidates import Placement, place
 from sparq_roofline.deployment.choosing import Recommendation
 from sparq_roofline.deployment.memory import largest_batch
 from sparq_roofline.deployment.points import Prices, Side, evaluate
+from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.served import Served
 from sparq_roofline.deployment.sharding import Shard, shard
-from sparq_roofline.deployment.sizing import ATTENTIONS, Question, Sizing
+from sparq_roofline.deployment.sizing import ATTENTIONS, Sizing
 from sparq_roofline.deployment.step_time import StepTime
 
 CONTEXTS = tuple(1024 * 2**i for i in range(8))
@@ -145,7 +145,9 @@ class _Bench:
         self, batch: NDArray[np.float64], seq_len: NDArray[np.float64], *configs: SparqConfig | None
     ) -> tuple[Side, ...]:
         """Each config at every pair of batch and length."""
-        return evaluate(self.hardware, self.served, self.held, batch, seq_len, configs, self.prices)
+        return evaluate(
+            self.hardware, self.served, self.held, batch, seq_len, configs, self.prices, self.question.attention
+        )
 
     def latency(self, layout: KLayout | None, config: SparqConfig | None) -> Curve:
         """Throughput against time per token, from batch 1 to the largest that fits."""
@@ -160,7 +162,7 @@ class _Bench:
         )
         if most < 1:
             return Curve(layout, ())
-        placed = place(self.hardware, self.served, demand, config, datasheet_time, self.held.n_gpus)
+        placed = place(self.hardware, self.served, demand, config, self.question.attention, self.held.n_gpus)
         chosen = placed.batch if isinstance(placed, Placement) else 0
         spread = np.rint(np.geomspace(1, most, BATCH_PROBES)).astype(int)
         batches = np.array(sorted({*spread.tolist(), chosen} - {0}), dtype=np.float64)
@@ -180,7 +182,7 @@ class _Bench:
         demand = self.question.demand
         for context in sorted({*CONTEXTS, demand.context}):
             here = replace(demand, context=context)
-            placed = place(self.hardware, self.served, here, config, datasheet_time, self.held.n_gpus)
+            placed = place(self.hardware, self.served, here, config, self.question.attention, self.held.n_gpus)
             if isinstance(placed, str):
                 continue
             batch = np.array([float(placed.batch)])

@@ -8,8 +8,9 @@ from sparq_perf.sizing_report.studies import Study, build_studies
 from sparq_profiles import HardwareProfile
 from sparq_profiles.quantity import Quantity
 from sparq_roofline.deployment.choosing import Recommendation
+from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.rows import Row
-from sparq_roofline.deployment.sizing import Question, Sizing
+from sparq_roofline.deployment.sizing import Sizing
 from sparq_roofline.interval import Interval
 
 

@@ -20,9 +20,10 @@ from sparq_profiles.load import all_hardware
 from sparq_profiles.shape import K_LAYOUTS
 from sparq_roofline.deployment.candidates import Demand
 from sparq_roofline.deployment.points import Prices, evaluate
+from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.recipe import settings
 from sparq_roofline.deployment.sharding import shard
-from sparq_roofline.deployment.sizing import Question, size
+from sparq_roofline.deployment.sizing import size
 
 POINTS = 1_000
 

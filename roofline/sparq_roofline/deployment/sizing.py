@@ -1,20 +1,18 @@
 """`size`: a model and candidate hardware in, GPUs, batch, latency, cost and a recommendation out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sparq_profiles import ConfigError, HardwareProfile, ModelProfile
+from sparq_profiles import ConfigError, HardwareProfile
 from sparq_profiles.shape import K_LAYOUTS, KLayout
-from sparq_roofline.deployment.assumptions import POWER_SHARE, Assumption, stated
-from sparq_roofline.deployment.attention import AttentionTime, datasheet_time
+from sparq_roofline.deployment.assumptions import Assumption, stated
 from sparq_roofline.deployment.candidates import Demand, place
 from sparq_roofline.deployment.choosing import Recommendation, recommend
-from sparq_roofline.deployment.formats import WeightFormat, kv_format, weight_format
+from sparq_roofline.deployment.formats import WeightFormat
 from sparq_roofline.deployment.parameters import count_parameters
-from sparq_roofline.deployment.recipe import RANKS, TOP_K, TRANSFER_BUDGET, rank_within, settings
+from sparq_roofline.deployment.question import Question
+from sparq_roofline.deployment.recipe import RANKS, TOP_K, rank_within, settings
 from sparq_roofline.deployment.rows import Row, Setting, absent_row, build_row
-from sparq_roofline.deployment.served import Served
-from sparq_roofline.interval import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,66 +40,8 @@ class Sizing:
     assumptions: tuple[Assumption, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of a sizing.
-
-    Attributes:
-        weights, kv: names of `formats`; None takes the model's own type.
-        budget: SparQ's transfers are to be at most 1/``budget`` of dense ones.
-        rank, top_k: fixed settings instead of the recipe's.
-        prices_usd_per_h: of one GPU by profile name, instead of the profile's.
-        power_share: lower, expected and upper mean power as a share of the limit.
-    """
-
-    model: ModelProfile
-    hardware: Sequence[HardwareProfile]
-    demand: Demand
-    weights: str | None = None
-    kv: str | None = None
-    budget: float = TRANSFER_BUDGET
-    rank: int | None = None
-    top_k: int | None = None
-    prices_usd_per_h: Mapping[str, float] = field(default_factory=dict)
-    power_share: tuple[float, float, float] = POWER_SHARE
-
-    def __post_init__(self) -> None:
-        known = {profile.name for profile in self.hardware}
-        if len(known) < len(self.hardware):
-            raise ConfigError("hardware: a device is named twice: name each once")
-        for name, price in self.prices_usd_per_h.items():
-            if name not in known:
-                sized = ", ".join(sorted(known))
-                raise ConfigError(f"price of {name!r}: it is not among the hardware that is sized: {sized}")
-            if not 0 < price < float("inf"):
-                raise ConfigError(f"price of {name!r} is {price!r}: it must be above 0")
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"top_k is {self.top_k!r}: it must be a whole number of at least 1")
-        if not 1 <= self.budget < float("inf"):
-            raise ConfigError(f"transfer ratio is {self.budget!r}: SparQ is to move 1/ratio of dense: give at least 1")
-
-    def served(self) -> Served:
-        """The model in the types asked for."""
-        return Served(
-            self.model,
-            weight_format(self.weights or self.model.dtype),
-            kv_format(self.kv or self.model.dtype),
-        )
-
-    def price_usd_per_h(self, hardware: HardwareProfile) -> float | None:
-        """Price of one GPU, as given or by its profile."""
-        given = self.prices_usd_per_h.get(hardware.name)
-        listed = hardware.price_usd_per_h
-        return given if given is not None else None if listed is None else listed.value
-
-
-def size(question: Question, attention: AttentionTime = datasheet_time, evidence: Evidence | None = None) -> Sizing:
+def size(question: Question) -> Sizing:
     """Size a deployment; what does not fit or is unknown becomes a row or field with its reason, never an error.
-
-    Args:
-        question: what is asked.
-        attention: the attention model, the roofline from datasheets unless given.
-        evidence: its label; by default each device's own, ``measured`` or ``datasheet``.
 
     Raises:
         ConfigError: an unknown format, a rank above head_dim, or a model that is no dense decoder.
@@ -111,7 +51,7 @@ def size(question: Question, attention: AttentionTime = datasheet_time, evidence
     rows: list[Row] = []
     recommendations = []
     for hardware in question.hardware:
-        bench = _Bench(question, hardware, setting, reason, attention, evidence)
+        bench = _Bench(question, hardware, setting, reason)
         found = [bench.row(layout) for layout in ATTENTIONS]
         rows += found
         # Rows stand at the fewest GPUs that each attention needs; they are compared on equal numbers of GPUs.
@@ -148,8 +88,6 @@ class _Bench:
     hardware: HardwareProfile
     setting: Setting | None
     reason: str | None
-    attention: AttentionTime
-    evidence: Evidence | None
 
     def row(self, layout: KLayout | None, only: int | None = None) -> Row:
         """Dense (None) or SparQ with a layout, on the fewest GPUs or on ``only`` so many."""
@@ -157,10 +95,9 @@ class _Bench:
         config = self.setting.config(layout) if self.setting and layout else None
         if layout and config is None:
             return absent_row(hardware, layout, None, demand, self.reason or "no setting")
-        placed = place(hardware, served, demand, config, self.attention, only)
+        placed = place(hardware, served, demand, config, self.question.attention, only)
         if isinstance(placed, str):
             return absent_row(hardware, layout, config, demand, placed)
-        measured = hardware.memory_bandwidth_bytes_per_s.kind == "measured"
         return build_row(
             hardware,
             served,
@@ -169,8 +106,8 @@ class _Bench:
             placed,
             price_usd_per_h=self.question.price_usd_per_h(hardware),
             power_share=self.question.power_share,
-            attention=self.attention,
-            evidence=self.evidence or ("measured" if measured else "datasheet"),
+            attention=self.question.attention,
+            evidence=self.question.evidence_of(hardware),
         )
 
 

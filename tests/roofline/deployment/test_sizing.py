@@ -11,16 +11,17 @@ from sparq_profiles import ConfigError, HardwareProfile, SparqConfig, load_hardw
 from sparq_profiles.load import all_hardware
 from sparq_profiles.shape import K_LAYOUTS
 from sparq_roofline.deployment.assumptions import stated
-from sparq_roofline.deployment.attention import datasheet_time
+from sparq_roofline.deployment.attention import AttentionStep, datasheet_time
 from sparq_roofline.deployment.candidates import Demand, Placement, place
 from sparq_roofline.deployment.crossover import first_win
 from sparq_roofline.deployment.economics import rates
 from sparq_roofline.deployment.points import Prices, evaluate
+from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.recipe import rank_within, settings
 from sparq_roofline.deployment.rows import Row
 from sparq_roofline.deployment.served import Served
 from sparq_roofline.deployment.sharding import shard
-from sparq_roofline.deployment.sizing import Question, Sizing, size
+from sparq_roofline.deployment.sizing import Sizing, size
 from sparq_roofline.deployment.span import Span
 from sparq_roofline.deployment.step_time import compare, step_time
 from sparq_roofline.paper import transfer_ratio
@@ -373,3 +374,34 @@ def test_a_cpu_is_sized_alone() -> None:
     assert [row.n_gpus for row in sizing.rows] == [1] * 4
     assert all(row.evidence == "measured" for row in sizing.rows)
     assert sizing.rows[0].reasons["energy_per_token_j"] == "epyc-9004-32t states no power_limit_w"
+
+
+def test_a_calibrated_attention_takes_the_seam() -> None:
+    """Another model of attention moves every row, and labels it."""
+
+    def constant(hardware: HardwareProfile, step: AttentionStep) -> Span:
+        return Span.exactly((4e-4 if step.config is None else 1e-4) + 0.0 * step.batch * step.seq_len)
+
+    for row in sized(batch=8, attention=constant, evidence="calibrated").rows:
+        assert row.evidence == "calibrated"
+        assert row.parts is not None
+        assert row.attention_speedup is not None
+        dense = row.k_layout is None
+        assert row.parts.attention_s.expected == pytest.approx(32 * (4e-4 if dense else 1e-4))
+        assert row.attention_speedup.expected == pytest.approx(1 if dense else 4)
+
+
+def test_the_worked_number_of_the_documentation() -> None:
+    """docs/sizing.md, Llama 3 8B on an H100 SXM at batch 32."""
+    dense, two = sized(batch=32).rows[:2]
+    assert dense.tpot_s is not None
+    assert two.tpot_s is not None
+    assert two.step_speedup is not None
+    assert two.attention_speedup is not None
+    shown = [f"{number * 1e3:.1f}" for row in (dense, two) for number in asdict(row.tpot_s or two.tpot_s).values()]
+    assert shown == ["14.6", "18.1", "21.1", "5.6", "8.0", "9.9"]
+    assert [f"{number:.2f}" for number in asdict(two.step_speedup).values()] == ["1.81", "2.25", "3.17"]
+    assert f"{two.attention_speedup.expected:.2f}" == "6.43"
+    assert (dense.largest_batch, two.largest_batch, two.crossover_seq_len) == (52, 34, 381)
+    prices = [row.usd_per_mtok.expected for row in (dense, two) if row.usd_per_mtok]
+    assert [f"{price:.2f}" for price in prices] == ["0.63", "0.28"]

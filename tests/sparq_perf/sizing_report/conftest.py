@@ -9,7 +9,7 @@ import pytest
 
 from sparq_profiles import HardwareProfile, ModelProfile, load_hardware, load_model
 from sparq_roofline.deployment.candidates import Demand
-from sparq_roofline.deployment.sizing import Question
+from sparq_roofline.deployment.question import Question
 
 FLAGS = (
     "--headless=new",

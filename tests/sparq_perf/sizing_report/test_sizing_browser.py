@@ -13,8 +13,9 @@ from sparq_perf.sizing_report.render import write_sizing
 from sparq_profiles import HardwareProfile, SparqConfig, load_hardware
 from sparq_roofline.deployment.economics import rates
 from sparq_roofline.deployment.memory import memory
+from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.sharding import shard
-from sparq_roofline.deployment.sizing import Question, size
+from sparq_roofline.deployment.sizing import size
 from sparq_roofline.deployment.span import Span
 from sparq_roofline.deployment.step_time import compare, step_time
 

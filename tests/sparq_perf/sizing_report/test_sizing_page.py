@@ -15,7 +15,8 @@ from sparq_perf.sizing_report.render import render, write_sizing
 from sparq_perf.sizing_report.studies import CONTEXTS, MAP_BATCHES, MAP_LENGTHS
 from sparq_perf.sizing_report.view import SizingView, build_view
 from sparq_profiles import load_hardware, load_model
-from sparq_roofline.deployment.sizing import Question, size
+from sparq_roofline.deployment.question import Question
+from sparq_roofline.deployment.sizing import size
 
 Ask = Callable[..., Question]
 HOSTILE = '<script>alert(1)</script></script>"onmouseover="alert(2)" & <b>bold</b>'
