@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from sparq_perf.report.wording import significant
 from sparq_roofline.deployment.choosing import Recommendation
 from sparq_roofline.deployment.rows import Row
 from sparq_roofline.deployment.sizing import Sizing
@@ -84,8 +85,8 @@ def _cells(row: Row) -> list[str]:
         f"{row.tpot_s.expected * 1e3:,.2f}",
         f"{row.tpot_s.lower * 1e3:,.1f}–{row.tpot_s.upper * 1e3:,.1f}",
         f"{row.tokens_per_s_per_gpu.expected:,.0f}",
-        _money(row.usd_per_mtok),
-        "?" if row.energy_per_token_j is None else f"{row.energy_per_token_j.expected:,.2f}",
+        _known(row.usd_per_mtok),
+        _known(row.energy_per_token_j),
         f"{row.attention_speedup.expected:.2f}×" if sparq else "",
         f"{row.step_speedup.expected:.2f}×" if sparq else "",
         f"{row.step_speedup.lower:.2f}–{row.step_speedup.upper:.2f}" if sparq else "",
@@ -94,8 +95,8 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _money(price: Interval | None) -> str:
-    return "?" if price is None else f"{price.expected:,.2f}"
+def _known(value: Interval | None) -> str:
+    return "?" if value is None else significant(value.expected)
 
 
 def _whole(number: int | None) -> str:

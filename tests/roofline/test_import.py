@@ -51,6 +51,17 @@ def test_sweep_needs_no_torch() -> None:
     assert loaded.isdisjoint(FRAMEWORKS)
 
 
+def test_sizing_needs_arrays_alone() -> None:
+    loaded = modules_after(
+        f"{SETUP}from sparq_roofline.deployment.candidates import Demand\n"
+        "from sparq_roofline.deployment.question import Question\n"
+        "from sparq_roofline.deployment.sizing import size\n"
+        "size(Question(p.load_model('llama-3-8b'), [p.load_hardware('l4-24gb')], Demand(8000, 192)))"
+    )
+    assert "numpy" in loaded
+    assert loaded.isdisjoint(FRAMEWORKS | {"pandas", "scipy"})
+
+
 def test_every_public_name_resolves() -> None:
     for name in sparq_roofline.__all__:
         assert getattr(sparq_roofline, name).__name__.rpartition(".")[2] == name

@@ -218,6 +218,17 @@ def test_the_panel_starts_at_the_answer(show: Any, driver: Any, ask: Ask) -> Non
     assert_quiet(driver)
 
 
+def test_the_panel_reaches_an_answer_beyond_its_usual_range(show: Any, driver: Any, ask: Ask) -> None:
+    question = ask("smollm2-135m", ("mi325x-256gb",), context=20, output=4, rank=8, top_k=8)
+    show(question)
+    (item,) = size(question).recommendations
+    assert item.batch > 4096
+    field = "return document.getElementById('panel').elements.batch.value"
+    assert driver.execute_script(field) == str(item.batch)
+    shown = json.loads(driver.execute_script(MOVE, {})["sparq-step" if item.k_layout else "dense-step"])
+    assert item.batch / shown["expected"] == pytest.approx(item.tokens_per_s_per_gpu, rel=1e-6)
+
+
 def test_numbers_out_of_range_and_sliders(show: Any, driver: Any, ask: Ask) -> None:
     show(ask(hardware=("h100-sxm-80gb", "epyc-9004-32t")))
     field = "return document.getElementById('panel').elements[arguments[0]].value"
