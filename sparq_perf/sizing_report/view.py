@@ -160,7 +160,7 @@ def _tiles(row: Row) -> tuple[Tile, ...]:
             Tile(
                 "Attention speedup",
                 times_faster(row.attention_speedup.expected),
-                f"{span(row.attention_speedup, times_faster)}; alone it says little",
+                f"{span(row.attention_speedup, times_faster)}, of attention alone",
             ),
         ]
     tiles += [
