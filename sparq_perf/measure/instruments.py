@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sparq_perf.measure.dram import cpu_rungs
 from sparq_perf.measure.nvml import NvmlGpu
-from sparq_perf.measure.nvml.library import Library, Refusal
+from sparq_perf.measure.nvml.binding import Library, Refusal
 from sparq_perf.measure.nvml.opening import count_devices, driver_version
 from sparq_perf.records.dram import Rung
 from sparq_perf.records.reading import Absence

@@ -20,7 +20,7 @@ from typing import Any
 from sparq_perf.measure.dram.ncu_failures import absence
 from sparq_perf.measure.dram.subjects import DramCounts, DramSubject
 from sparq_perf.measure.nvml import NvmlGpu, open_gpu
-from sparq_perf.measure.nvml.library import Library, Refusal
+from sparq_perf.measure.nvml.binding import Library, Refusal
 from sparq_perf.measure.observing import Calls
 from sparq_perf.records.reading import Absence
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sparq_perf.measure.nvml.library import Library, Refusal, reading
+from sparq_perf.measure.nvml.binding import Library, Refusal, reading
 from sparq_perf.records.reading import Reading
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from sparq_perf.measure.nvml.binding import Library, Refusal, reading
 from sparq_perf.measure.nvml.fields import FIELDS, read_fields
-from sparq_perf.measure.nvml.library import Library, Refusal, reading
 from sparq_perf.measure.nvml.quantities import LOOKS
 from sparq_perf.measure.nvml.slowdowns import SlowdownWatch
 from sparq_perf.records.gpu_state import GpuState

@@ -1,7 +1,7 @@
 """Finding a GPU under NVML: by the UUID that torch tells, or the first one there is."""
 
+from sparq_perf.measure.nvml.binding import Library, Refusal
 from sparq_perf.measure.nvml.gpu import NvmlGpu
-from sparq_perf.measure.nvml.library import Library, Refusal
 from sparq_perf.records.gpu_state import GpuState
 from sparq_perf.records.reading import Absence
 

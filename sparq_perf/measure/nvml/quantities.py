@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sparq_perf.measure.nvml.library import Library, Refusal
+from sparq_perf.measure.nvml.binding import Library, Refusal
 from sparq_perf.measure.nvml.slowdowns import names_of
 
 # Asks for one quantity of one GPU. Raises: Refusal.

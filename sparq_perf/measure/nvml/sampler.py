@@ -7,8 +7,8 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
+from sparq_perf.measure.nvml.binding import is_final
 from sparq_perf.measure.nvml.gpu import NvmlGpu
-from sparq_perf.measure.nvml.library import is_final
 from sparq_perf.records.reading import Absence, Reading
 from sparq_perf.records.telemetry import SERIES, SLOWDOWNS, SampledName, SeriesName, Telemetry
 from sparq_profiles import SparqPerfError

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sparq_perf.measure.nvml.library import is_final
+from sparq_perf.measure.nvml.binding import is_final
 from sparq_perf.records.reading import Reading
 
 POWER_CAP = "software power cap"
