@@ -37,6 +37,7 @@ bench: $(VENV)/installed  ## Print how fast predicting and starting up are, and 
 	$(BIN)/python tests/benchmarks/bench_prediction.py
 	$(BIN)/python tests/benchmarks/bench_timing_loop.py
 	$(BIN)/python tests/benchmarks/bench_sizing.py
+	$(BIN)/python tests/benchmarks/bench_calibration.py
 
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json

@@ -7,6 +7,7 @@ from sparq_perf.records.schema import Line, Measurement
 from sparq_perf.records.store import latest_measurements
 from sparq_profiles.suite import Workload
 from sparq_roofline.interval import Interval
+from sparq_roofline.prediction import speedup_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Comparison:
 
     Attributes:
         speedup: dense time over SparQ time; the interval sets the medians' 95 % ends against each other.
-        predicted_speedup: the same quotient of the two predictions; None where one has none.
+        predicted_speedup: the quotient of the two predictions; None where one has none.
     """
 
     sparq: Measurement
@@ -67,6 +68,6 @@ def compare(lines: list[Line]) -> list[Comparison]:
             continue
         predicted = None
         if dense.prediction is not None and sparq.prediction is not None:
-            predicted = dense.prediction.time_s.over(sparq.prediction.time_s)
+            predicted = speedup_of(dense.prediction, sparq.prediction)
         comparisons.append(Comparison(sparq, dense, measured_time(dense).over(measured_time(sparq)), predicted))
     return comparisons

@@ -95,7 +95,7 @@ def describe(error: ValidationError, where: str) -> str:
 def _load(name_or_path: str | Path, what: str, kind: type[P]) -> P:
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
-        return _read(path, kind)
+        return read_toml(path, kind)
     if str(name_or_path) in list_names(what):
         shipped: P = _shipped(str(name_or_path), what, kind)
         return shipped
@@ -110,10 +110,11 @@ def _load(name_or_path: str | Path, what: str, kind: type[P]) -> P:
 
 @cache
 def _shipped(name: str, what: str, kind: type[P]) -> P:
-    return _read(data_directory() / what / f"{name}.toml", kind)
+    return read_toml(data_directory() / what / f"{name}.toml", kind)
 
 
-def _read(path: Path, kind: type[P]) -> P:
+def read_toml(path: Path, kind: type[P]) -> P:
+    """A validated TOML file; ProfileError where it cannot be read or believed."""
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from sparq_perf import __version__
-from sparq_perf.cli import doctor, importing, predict, profiles, report, run, size, sweep, trace, traffic
+from sparq_perf.cli import (
+    calibrate,
+    doctor,
+    importing,
+    predict,
+    profiles,
+    report,
+    run,
+    size,
+    sweep,
+    trace,
+    traffic,
+    validate,
+)
 from sparq_profiles import SparqPerfError
 
 EXIT_BAD_INPUT = 2
@@ -30,6 +43,8 @@ app.command("sweep")(sweep.sweep)
 app.command("size")(size.size)
 app.command("traffic")(traffic.traffic)
 app.command("import")(importing.import_)
+app.command("calibrate")(calibrate.calibrate)
+app.command("validate")(validate.validate)
 app.command("report")(report.report)
 app.command("trace")(trace.trace)
 app.command("doctor")(doctor.doctor)

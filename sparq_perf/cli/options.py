@@ -1,6 +1,7 @@
 """Options that several commands share, and what they build."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,10 @@ from sparq_profiles import AttentionShape, ConfigError, SparqConfig
 
 Hardware = Annotated[
     str,
+    typer.Option("--hardware", help="A hardware profile's name ('sparq-perf hardware' lists them) or .toml."),
+]
+HardwareOrCalibration = Annotated[
+    str | None,
     typer.Option("--hardware", help="A hardware profile's name ('sparq-perf hardware' lists them) or .toml."),
 ]
 Model = Annotated[
@@ -24,6 +29,13 @@ MeanValue = Annotated[
     bool, typer.Option("--mean-value/--no-mean-value", help="Blend with the mean of V (the paper's step 3).")
 ]
 Append = Annotated[bool, typer.Option("--append/--no-append", help="Count writing the new token into the cache.")]
+Calibration = Annotated[
+    Path | None, typer.Option("--calibration", help="Predict by this file of 'sparq-perf calibrate'.")
+]
+Implementations = Annotated[
+    str | None,
+    typer.Option("--implementations", help="DENSE,SPARQ of the calibration; needed where it has several of a kind."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -60,6 +72,24 @@ def build_config(
 ) -> SparqConfig:
     """SparQ settings as typed; ConfigError where they cannot be."""
     return SparqConfig(rank, top_k, local_window, mean_value, group_score, k_layout)  # type: ignore[arg-type]
+
+
+def check_source(hardware: str | None, calibration: Path | None, implementations: str | None) -> None:
+    """Either a profile or a calibration to predict from; ConfigError otherwise."""
+    if (hardware is None) == (calibration is None):
+        raise ConfigError("nothing to predict from, or too much: give --hardware or --calibration, one of the two")
+    if calibration is None and implementations is not None:
+        raise ConfigError("--implementations names models of a calibration: give --calibration too")
+
+
+def parse_implementations(text: str | None) -> tuple[str, str] | None:
+    """``dense-torch,sparq-triton`` as a pair; None where nothing is given."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) != 2 or not all(names):
+        raise ConfigError(f"--implementations is {text!r}: give DENSE,SPARQ, as in dense-torch,sparq-triton")
+    return names
 
 
 def print_json(value: Any) -> None:

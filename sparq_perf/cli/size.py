@@ -1,6 +1,6 @@
 """`sparq-perf size`: what a model needs on candidate hardware, dense beside SparQ."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from sparq_profiles import ConfigError
 
 if TYPE_CHECKING:
     from sparq_profiles import HardwareProfile
+    from sparq_roofline.deployment.calibrated import CalibratedAttention
     from sparq_roofline.deployment.rows import Row
     from sparq_roofline.deployment.sizing import Sizing
 
@@ -22,7 +23,9 @@ def size(
     output: Annotated[int, typer.Option("--output", help="Tokens generated after it.")],
     hardware: Annotated[
         list[str] | None,
-        typer.Option("--hardware", help="A profile's name or .toml; repeat it. All shipped GPUs by default."),
+        typer.Option(
+            "--hardware", help="A profile's name or .toml; repeat it. The calibrated, or all shipped GPUs by default."
+        ),
     ] = None,
     batch: Annotated[
         int | None, typer.Option("--batch", help="Sequences decoded together; as many as fit by default.")
@@ -49,6 +52,11 @@ def size(
         float, typer.Option("--power-share", help="Expected mean power while decoding, of the power limit.")
     ] = 0.7,
     reserve: Annotated[float, typer.Option("--reserve", help="Share of each GPU's memory kept free.")] = 0.1,
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option("--calibration", help="Take a device's attention from this calibration; repeat it."),
+    ] = None,
+    implementations: options.Implementations = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with the trade-offs and a panel.")] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -62,15 +70,17 @@ def size(
     """
     from sparq_profiles import load_model
     from sparq_roofline.deployment.assumptions import POWER_SHARE
+    from sparq_roofline.deployment.calibrated import outside
     from sparq_roofline.deployment.candidates import Demand
     from sparq_roofline.deployment.question import Question
     from sparq_roofline.deployment.sizing import size as size_deployment
 
     if not POWER_SHARE[0] <= power_share <= POWER_SHARE[2]:
         raise ConfigError(f"--power-share is {power_share:g}: it must be from {POWER_SHARE[0]:g} to {POWER_SHARE[2]:g}")
+    attention = _calibrated(calibration or [], implementations)
     question = Question(
         model=load_model(model),
-        hardware=_candidates(hardware or []),
+        hardware=_candidates(hardware or [], attention),
         demand=Demand(
             context=context,
             output=output,
@@ -87,7 +97,12 @@ def size(
         prices_usd_per_h=_prices(price or []),
         power_share=(POWER_SHARE[0], power_share, POWER_SHARE[2]),
     )
+    if attention is not None:
+        evidence = dict.fromkeys(attention.calibrations, "calibrated")
+        question = replace(question, attention=attention, evidence=evidence)  # type: ignore[arg-type]
     sizing = size_deployment(question)
+    if attention is not None:
+        sizing = replace(sizing, warnings=(*sizing.warnings, *outside(attention, question, sizing.rows)))
     if html is not None:
         from sparq_perf.sizing_report.render import write_sizing
 
@@ -115,10 +130,24 @@ def _row(row: "Row") -> dict[str, Any]:
     return {**asdict(row), "memory": memory, "reasons": dict(row.reasons)}
 
 
-def _candidates(names: list[str]) -> "list[HardwareProfile]":
+def _calibrated(paths: list[Path], implementations: str | None) -> "CalibratedAttention | None":
+    if not paths:
+        options.check_source("profiles", None, implementations)
+        return None
+    from sparq_perf.measured_points import own_traffic
+    from sparq_roofline.calibration import load_calibration
+    from sparq_roofline.deployment.calibrated import CalibratedAttention
+
+    loaded = [load_calibration(path) for path in paths]
+    return CalibratedAttention.of(loaded, options.parse_implementations(implementations), own_traffic())
+
+
+def _candidates(names: list[str], attention: "CalibratedAttention | None") -> "list[HardwareProfile]":
     from sparq_profiles import load_hardware
     from sparq_profiles.load import all_hardware
 
+    if not names and attention is not None:
+        return [calibration.hardware for calibration in attention.calibrations.values()]
     if names:
         return [load_hardware(name) for name in names]
     return [profile for profile in all_hardware() if profile.kind == "gpu"]

@@ -2,7 +2,7 @@
 
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,8 +22,10 @@ TIMES = ("dense_time_s", "sparq_time_s")
 
 
 def sweep(
-    hardware: options.Hardware,
     seq_len: Annotated[str, typer.Option("--seq-len", help="Values: 4096,16384 or doubling 4096..131072.")],
+    hardware: options.HardwareOrCalibration = None,
+    calibration: options.Calibration = None,
+    implementations: options.Implementations = None,
     rank: Annotated[str, typer.Option("--rank", help="Values, as for --seq-len.")] = "16,32,64",
     top_k: Annotated[str, typer.Option("--top-k", help="Values, as for --seq-len.")] = "128",
     batch: Annotated[str, typer.Option("--batch", help="Values, as for --seq-len.")] = "1",
@@ -38,7 +40,9 @@ def sweep(
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every row and column to this CSV file.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Predict every combination of batch, length, rank and top-k on one device.
+    """Predict every combination of batch, length, rank and top-k on one device, or by its calibration.
+
+    A calibration whose implementations are this package's own is taken by 'predict' and 'size' only.
 
     Example: sparq-perf sweep --hardware a100-sxm-80gb --model llama-2-7b --batch 1,8,64 --seq-len 1024..131072
     """
@@ -46,6 +50,8 @@ def sweep(
 
     from sparq_roofline import sweep as sweep_grid
 
+    options.check_source(hardware, calibration, implementations)
+    by = _models(calibration, implementations)
     lists = [
         parse_values("--batch", batch),
         parse_values("--seq-len", seq_len),
@@ -70,6 +76,7 @@ def sweep(
         k_layout=k_layout,
         mean_value=mean_value,
         include_append=append,
+        **by,
     )
     if csv is not None:
         try:
@@ -80,6 +87,19 @@ def sweep(
         print_json(frame.to_dict(orient="records"))
     else:
         _print(frame, csv)
+
+
+def _models(calibration: Path | None, implementations: str | None) -> dict[str, Any]:
+    if calibration is None:
+        return {}
+    from sparq_roofline.calibration import load_calibration
+    from sparq_roofline.calibration.pair import choose_pair
+
+    loaded = load_calibration(calibration)
+    return {
+        "calibration": loaded,
+        "implementations": choose_pair(loaded, options.parse_implementations(implementations)),
+    }
 
 
 def parse_values(option: str, text: str) -> list[int]:
@@ -120,6 +140,10 @@ def _print(frame: "pd.DataFrame", csv: Path | None) -> None:
         )
     console = Console()
     console.print(table)
+    if "extrapolated" in frame and frame.extrapolated.any():
+        n_outside = int(frame.extrapolated.sum())
+        told = f"{n_outside:,} of {len(frame):,} rows lie outside what the calibration saw; their ranges are wider"
+        console.print(told, highlight=False)
     if len(frame) > ROWS_SHOWN:
         where = f"all are in {csv}" if csv else "give --csv FILE or --json for all"
         console.print(f"{ROWS_SHOWN} of {len(frame):,} rows: {where}", highlight=False)

@@ -15,8 +15,18 @@ from sparq_perf.measure.timing import Rounds
 from sparq_perf.records.schema import CalibrationPoint
 from sparq_profiles import AttentionShape, ConfigError, SparqConfig
 from sparq_profiles.hardware import HardwareProfile
-from sparq_profiles.shape import DType
-from sparq_roofline.calibration import LEAST, FitPoint, TimeModel, bandwidth_at, fit, predict_calibrated
+from sparq_profiles.shape import DType, KLayout
+from sparq_roofline.calibration import (
+    MINIMUM_POINTS,
+    MeasuredPoint,
+    TimeModel,
+    bandwidth_at,
+    fit,
+    predict_calibrated,
+)
+
+# The one layout of K that calibration measures; predictions for the others say so.
+CALIBRATED_LAYOUT: KLayout = "two_copies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ def calibrate(
 ) -> dict[str, Calibrated]:
     """Measure every implementation at the machine's calibration points, cold, and fit its time model.
 
-    One that takes fewer points than a model has parameters has none: it is predicted from the ceilings.
+    One that takes fewer points than a fit needs has no model: it is predicted from the ceilings.
     """
     dense = [name for name in implementations if not find_implementation(name).sparse]
     sparse = [name for name in implementations if find_implementation(name).sparse]
@@ -52,7 +62,7 @@ def calibrate(
         for contender, seconds in _medians(machine, shape, contenders, seed):
             measured[contender.implementation].append((shape, contender.config, seconds))
         machine.release()
-    return {name: _fit(name, points, hardware) for name, points in measured.items() if len(points) >= len(LEAST)}
+    return {name: _fit(name, points, hardware) for name, points in measured.items() if len(points) >= MINIMUM_POINTS}
 
 
 def _medians(
@@ -62,7 +72,7 @@ def _medians(
 
     A function of its own, so that cache and contenders are gone when it returns.
     """
-    cache = build_cache(shape, "two_copies", seed, machine.device)
+    cache = build_cache(shape, CALIBRATED_LAYOUT, seed, machine.device)
     try:
         timings = Rounds(machine, cache, shape, "cold", seed).time(contenders, machine.pace.calibration_rule)
     except ConfigError:
@@ -86,21 +96,22 @@ def _fit(
     measured: list[tuple[AttentionShape, SparqConfig | None, float]],
     hardware: HardwareProfile,
 ) -> Calibrated:
-    traffic = find_implementation(implementation).traffic
-    bandwidth = bandwidth_at(hardware, None)
-    model = fit(
-        [
-            FitPoint(traffic(shape, config), bandwidth, hardware.peak_for(shape.dtype).value, seconds)
-            for shape, config, seconds in measured
-        ]
-    )
-    points = tuple(
-        CalibrationPoint(
-            shape=shape,
-            config=config,
-            measured_s=seconds,
-            fitted_s=predict_calibrated(traffic(shape, config), hardware, model, shape.dtype).time_s.expected,
+    traffic_of = find_implementation(implementation).traffic
+    points = [MeasuredPoint(implementation, shape, config, seconds) for shape, config, seconds in measured]
+    peak = hardware.peak_for(points[0].shape.dtype).value
+    found = fit(points, traffic_of, bandwidth_at(hardware, None), peak)
+    (model,) = found.models.values()  # all were measured in one layout of K
+    recorded = []
+    for index, point in enumerate(points):
+        shape, config = point.shape, point.config
+        fitted = predict_calibrated(traffic_of(shape, config), shape, config, hardware, model)
+        recorded.append(
+            CalibrationPoint(
+                shape=shape,
+                config=config,
+                measured_s=point.time_s,
+                fitted_s=fitted.time_s.expected,
+                disturbed=index in found.disturbed,
+            )
         )
-        for shape, config, seconds in measured
-    )
-    return Calibrated(model, points)
+    return Calibrated(model, tuple(recorded))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sparq_kernels import find_implementation
+from sparq_perf.measure.calibrating import CALIBRATED_LAYOUT
 from sparq_perf.measure.contenders import Contender
 from sparq_perf.measure.plan import Group
 from sparq_profiles.hardware import HardwareProfile
@@ -17,13 +18,14 @@ def predict_contender(
 
     The implementation's own traffic is predicted, without the append, which the timed call does not do.
     """
-    traffic = find_implementation(contender.implementation).traffic(group.shape, contender.config)
+    shape, config = group.shape, contender.config
+    traffic = find_implementation(contender.implementation).traffic(shape, config)
     model = models.get(contender.implementation)
     if model is None:
-        return predict_time(traffic, Ceilings.of(hardware, group.shape.dtype))
-    return predict_calibrated(
-        traffic, hardware, model, group.shape.dtype, footprint_bytes=_footprint_bytes(group, contender)
-    )
+        return predict_time(traffic, Ceilings.of(hardware, shape.dtype))
+    unseen = ("k_layout",) if config and config.k_layout != CALIBRATED_LAYOUT else ()
+    footprint_bytes = _footprint_bytes(group, contender)
+    return predict_calibrated(traffic, shape, config, hardware, model, footprint_bytes=footprint_bytes, unseen=unseen)
 
 
 def _footprint_bytes(group: Group, contender: Contender) -> float | None:

@@ -15,7 +15,7 @@ from sparq_profiles.suite import Suite
 from sparq_roofline.calibration import bandwidth_at
 
 CALIBRATION_DRIFT = 0.12
-LARGEST_RESIDUAL = 0.4
+LARGEST_LEFT_OUT_ERROR = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Preparation:
                     f"the machine changed speed during calibration ({before / 1e9:.1f}, then {during / 1e9:.1f} GB/s)"
                 )
         for name, model in self._state.models.items():
-            if model.relative_residual > LARGEST_RESIDUAL:
-                return f"the calibration of {name} is off by {model.relative_residual:.0%} at its own points"
+            if model.left_out_error > LARGEST_LEFT_OUT_ERROR:
+                return f"the calibration of {name} is off by {model.left_out_error:.0%} at points left out in turn"
         return None
 
     def find_ceilings(self, phase: Literal["start", "end"]) -> HardwareProfile:

@@ -10,8 +10,9 @@ from sparq_profiles.shape import AttentionShape, SparqConfig
 from sparq_profiles.suite import CacheState
 
 # Version 2 added the timer of a measurement and the GPU of an environment. Version 3 gave every pass lines of its own:
-# energy left the measurement, and a step profile has its kernels. `upgrading` reads both.
-SCHEMA_VERSION: Literal[3] = 3
+# energy left the measurement, and a step profile has its kernels. Version 4 added the factors of a time model and what
+# a prediction extrapolates. `upgrading` reads the earlier ones.
+SCHEMA_VERSION: Literal[4] = 4
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -22,7 +23,7 @@ Text = Annotated[str, Field(min_length=1)]
 class Line(Frozen):
     """What every line carries."""
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     run_id: Text
     time: datetime
 

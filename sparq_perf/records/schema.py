@@ -118,12 +118,17 @@ class CeilingsLine(Line):
 
 
 class CalibrationPoint(Frozen):
-    """A measurement that a time model was fitted to; never one of the suite's."""
+    """A measurement that a time model was fitted to; never one of the suite's.
+
+    Attributes:
+        disturbed: far slower than the other points foretell, so that it counts for little.
+    """
 
     shape: AttentionShape
     config: SparqConfig | None
     measured_s: Positive
     fitted_s: Positive
+    disturbed: bool = False
 
 
 class CalibrationLine(Line):

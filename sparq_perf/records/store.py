@@ -109,7 +109,7 @@ def parse_line(raw: bytes, where: str) -> Line:
         raise RecordError(f"{where}: is not a sparq-perf record: give a records.jsonl that sparq-perf wrote")
     version = fields["schema_version"]
     if version not in READABLE_VERSIONS or isinstance(version, bool):
-        readable = " and ".join(map(str, READABLE_VERSIONS))
+        readable = ", ".join(map(str, READABLE_VERSIONS[:-1])) + f" and {READABLE_VERSIONS[-1]}"
         raise RecordError(
             f"{where}: schema_version is {version!r}: this sparq-perf reads versions {readable}: "
             "use the sparq-perf that wrote it"

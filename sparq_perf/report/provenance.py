@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from sparq_perf.records.schema import CalibrationLine, CeilingsLine, End, Environment, Line, Run
@@ -169,29 +169,32 @@ def _show(value: float, unit: str) -> str:
     return si(value, unit) if unit else f"{value:g}"
 
 
-# How each parameter of the time model reads; one that is not listed is shown under its own name.
+# How each parameter of the time model reads. Its tables and ranges are in the records.
 _PARAMETERS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "host_s": ("Host's floor", seconds),
+    "overlap": ("Overlap of host and device", lambda p: f"{p:.1f}"),
     "launch_s": ("Launch", seconds),
     "stream_slowdown": ("Stream slowdown", times_faster),
     "gather_slowdown": ("Gather slowdown", times_faster),
     "element_s": ("Per score", seconds),
     "compute_share": ("Arithmetic not hidden", percent),
     "piece_s": ("Per KV head", seconds),
-    "relative_residual": ("Residual, 90th percentile", percent),
+    "position_s": ("Per position of a head's chain", seconds),
+    "left_out_error": ("Error with a point left out, 90th percentile", percent),
     "n_points": ("Points", lambda n: f"{n:,}"),
 }
 
 
 def _calibration(line: CalibrationLine, names: Mapping[SparqConfig | None, str]) -> Calibration:
     parameters = []
-    for field in fields(line.model):
-        label, show = _PARAMETERS.get(field.name, (field.name, str))
-        parameters.append((label, show(getattr(line.model, field.name))))
+    for name, (label, show) in _PARAMETERS.items():
+        parameters.append((label, show(getattr(line.model, name))))
     points = []
     for point in line.points:
         shape = point.shape
         heads = f"{shape.n_heads}/{shape.n_kv_heads} heads of {shape.head_dim}, {shape.dtype}"
         what = f"{names[point.config]}, batch {shape.batch}, {shape.seq_len:,} tokens, {heads}"
         error = percent(point.fitted_s / point.measured_s - 1, signed=True)
+        error += " (disturbed)" if point.disturbed else ""
         points.append((what, seconds(point.measured_s), seconds(point.fitted_s), error))
     return Calibration(line.implementation, tuple(parameters), tuple(points))

@@ -107,14 +107,18 @@ class Lines:
 
     def time_model(self) -> TimeModel:
         return TimeModel(
+            host_s=1e-5,
+            overlap=3.0,
             launch_s=1e-6,
             stream_slowdown=1.25,
             gather_slowdown=2.0,
             element_s=1e-10,
             compute_share=0.5,
             piece_s=1e-7,
-            relative_residual=0.04,
+            position_s=1e-9,
+            left_out_error=0.04,
             n_points=11,
+            ranges={"seq_len": (100, 5000)},
         )
 
     def calibration(self, implementation: str = "sparq-cpu") -> CalibrationLine:

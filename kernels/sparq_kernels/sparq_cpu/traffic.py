@@ -4,8 +4,6 @@ Against the algorithm's minimum: without Kᵀ it reads K whole in the score pass
 ``softmax`` group rule writes g·S fp32 scores and reads them back.
 """
 
-from dataclasses import replace
-
 from sparq_profiles import AttentionShape, SparqConfig
 from sparq_roofline.steps import StepTraffic, Traffic
 from sparq_roofline.traffic import dense_traffic, sparq_traffic
@@ -25,21 +23,20 @@ def traffic(shape: AttentionShape, config: SparqConfig) -> Traffic:
     minimum = sparq_traffic(shape, config, sector_bytes=CACHE_LINE_BYTES)
     score, select, gather = (minimum.step(name) for name in ("score", "select", "gather"))
     padded_rank = -(-config.rank // CHANNELS_A_PASS) * CHANNELS_A_PASS
-    score = replace(score, flops=score.flops * padded_rank / config.rank)
+    score = score._replace(flops=score.flops * padded_rank / config.rank)
     if config.k_layout == "row_major":
         query_bytes = shape.batch * shape.n_heads * shape.head_dim * shape.element_bytes
-        score = replace(
-            score,
+        score = score._replace(
             read_bytes=shape.kv_bytes // 2 + query_bytes,
             flops=2 * shape.batch * shape.n_heads * shape.seq_len * shape.head_dim,
         )
     if config.group_score == "softmax" and shape.group_size > 1:
         scores = shape.batch * shape.n_heads * shape.seq_len
-        score = replace(score, write_bytes=scores * SCORE_BYTES)
-        select = replace(select, read_bytes=scores * SCORE_BYTES, elements=scores)
+        score = score._replace(write_bytes=scores * SCORE_BYTES)
+        select = select._replace(read_bytes=scores * SCORE_BYTES, elements=scores)
     return Traffic((score, select, _with_mean(gather, minimum.step("mean_value"))))
 
 
 def _with_mean(gather: StepTraffic, mean_value: StepTraffic) -> StepTraffic:
     """The gather also reads the mean of V; updating it belongs to the append."""
-    return replace(gather, read_bytes=gather.read_bytes + mean_value.read_bytes)
+    return gather._replace(read_bytes=gather.read_bytes + mean_value.read_bytes)

@@ -24,7 +24,7 @@ class Question:
         prices_usd_per_h: of one GPU by profile name, instead of the profile's.
         power_share: lower, expected and upper mean power as a share of the limit.
         attention: the attention model: the roofline, unless a calibrated one takes its place.
-        evidence: its label; None is each device's own, ``measured`` or ``datasheet``.
+        evidence: its label by device; others have their own, ``measured`` or ``datasheet``.
     """
 
     model: ModelProfile
@@ -38,7 +38,7 @@ class Question:
     prices_usd_per_h: Mapping[str, float] = field(default_factory=dict)
     power_share: tuple[float, float, float] = POWER_SHARE
     attention: AttentionTime = field(default=datasheet_time)
-    evidence: Evidence | None = None
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = {profile.name for profile in self.hardware}
@@ -50,6 +50,11 @@ class Question:
                 raise ConfigError(f"price of {name!r}: it is not among the hardware that is sized: {sized}")
             if not 0 < price < float("inf"):
                 raise ConfigError(f"price of {name!r} is {price!r}: it must be above 0")
+        for name in self.evidence:
+            if name not in known:
+                raise ConfigError(
+                    f"{name} is calibrated and not among the hardware that is sized: {', '.join(sorted(known))}"
+                )
         if self.top_k is not None and self.top_k < 1:
             raise ConfigError(f"top_k is {self.top_k!r}: it must be a whole number of at least 1")
         if not 1 <= self.budget < float("inf"):
@@ -71,6 +76,6 @@ class Question:
 
     def evidence_of(self, hardware: HardwareProfile) -> Evidence:
         """What a prediction for one device rests on."""
-        if self.evidence is not None:
-            return self.evidence
+        if hardware.name in self.evidence:
+            return self.evidence[hardware.name]
         return "measured" if hardware.memory_bandwidth_bytes_per_s.kind == "measured" else "datasheet"

@@ -13,7 +13,7 @@ from sparq_perf import __version__
 from sparq_profiles.load import list_names
 
 COMMANDS = (
-    *("run", "predict", "sweep", "size", "traffic", "import"),
+    *("run", "predict", "sweep", "size", "traffic", "import", "calibrate", "validate"),
     *("report", "trace", "doctor", "hardware", "models"),
 )
 

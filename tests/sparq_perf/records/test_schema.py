@@ -90,7 +90,7 @@ def test_a_failed_measurement_has_no_median(lines: Any) -> None:
         ({"cache_state": "tepid"}, "'cold' or 'warm'"),
         ({"key": ""}, "at least 1 character"),
         ({"colour": "red"}, "Extra inputs"),
-        ({"schema_version": 1}, "Input should be 3"),
+        ({"schema_version": 1}, f"Input should be {SCHEMA_VERSION}"),
     ],
 )
 def test_illegal_measurements(lines: Any, change: dict[str, Any], complaint: str) -> None:

@@ -169,7 +169,10 @@ def test_a_foreign_file_is_not_cut(path: Path, content: bytes, refusal: Callable
         (b"[1, 2]\n", "line 1: is not a sparq-perf record"),
         (b"3\n", "line 1: is not a sparq-perf record"),
         (b'{"name": "other"}\n', "line 1: is not a sparq-perf record"),
-        (b'{"schema_version": 99, "record": "run"}\n', "schema_version is 99: this sparq-perf reads versions 1 and 2"),
+        (
+            b'{"schema_version": 99, "record": "run"}\n',
+            "schema_version is 99: this sparq-perf reads versions 1, 2, 3 and 4",
+        ),
         (b'{"schema_version": "1", "record": "run"}\n', "schema_version is '1'"),
         (b'{"schema_version": 1, "record": "poem"}\n', "line 1: "),
         (b'{"schema_version": 1, "record": "end"}\n', "run_id is missing"),

@@ -6,10 +6,25 @@ from typing import Any
 
 import pytest
 
-from sparq_perf.records.schema import SCHEMA_VERSION
+from sparq_perf.records.schema import SCHEMA_VERSION, CalibrationLine
 from sparq_perf.records.store import RecordError, parse_line, read_lines
+from sparq_profiles import AttentionShape, SparqConfig
+from sparq_roofline.calibration import predict_calibrated
+from sparq_roofline.steps import StepTraffic, Traffic
 
 COMMITTED = sorted((Path(__file__).parents[3] / "reports" / "measured").glob("*/records.jsonl"))
+
+
+OLD_MODEL = {
+    "launch_s": 1e-3,
+    "stream_slowdown": 1.5,
+    "gather_slowdown": 2.0,
+    "element_s": 1e-6,
+    "compute_share": 0.5,
+    "piece_s": 1e-4,
+    "relative_residual": 0.1,
+    "n_points": 9,
+}
 
 
 def as_version(version: int, line: Any) -> bytes:
@@ -45,7 +60,7 @@ def without_what_is_new(line: Any) -> Any:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_every_kind_reads_as_if_written_now(every_kind: list[Any], version: int) -> None:
-    known = [line for line in every_kind if line.record not in ("energy", "dram", "counted", "imported")]
+    known = [line for line in every_kind if line.record not in ("energy", "dram", "counted", "imported", "calibration")]
     for line in known:
         assert parse_line(as_version(version, line), "here") == without_what_is_new(line)
     timers = [line.timer for line in known if line.record == "measurement"]
@@ -57,6 +72,30 @@ def test_energy_that_no_version_measured_is_no_version_2(lines: Any) -> None:
     fields |= {"energy_j": 1.0, "energy_reason": None}
     with pytest.raises(RecordError, match="energy_reason"):
         parse_line(json.dumps(fields).encode(), "here")
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_time_model_of_old_predicts_as_it_did(lines: Any, version: int) -> None:
+    fields = json.loads(lines.calibration().model_dump_json())
+    fields |= {"schema_version": version, "model": OLD_MODEL}
+    line = parse_line(json.dumps(fields).encode(), "here")
+    assert isinstance(line, CalibrationLine)
+    traffic = Traffic(
+        (
+            StepTraffic("score", 8_000_000, flops=20_000, elements=1_000, pieces=4),
+            StepTraffic("gather", 900_000, 100_000, access="gather", launches=2),
+        )
+    )
+    hardware = lines.hardware(1e9)
+    peak = hardware.peak_for("float32").value
+    shape, config = AttentionShape(1, 1000, 4, 4, 64, "float32"), SparqConfig(16, 64)
+    time = predict_calibrated(traffic, shape, config, hardware, line.model)
+    # 12 ms of streaming, 2 of gathering, 1 of scores, launches of 3 ms and pieces of 0.4 ms, and arithmetic.
+    assert time.time_s.expected == pytest.approx(18.4e-3 + 0.5 * 20_000 / peak)
+    # The old interval was twice the residual to either side; logarithms make the lower side a little narrower.
+    assert time.time_s.upper == pytest.approx(1.2 * time.time_s.expected)
+    assert time.time_s.lower == pytest.approx(time.time_s.expected / 1.2)
+    assert time.extrapolated == ()
 
 
 def test_the_current_version_must_say_what_timed_it(lines: Any) -> None:

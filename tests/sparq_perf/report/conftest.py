@@ -140,7 +140,9 @@ class Records:
             CalibrationPoint(shape=shape, config=config, measured_s=time_s, fitted_s=time_s * 1.03)
             for time_s in (1e-3, 4e-3)
         )
-        model = TimeModel(20e-6, 1.08, 1.4, 2e-10, 0.1, 5e-6, relative_residual=0.06, n_points=len(points))
+        model = TimeModel(
+            1e-4, 4.0, 20e-6, 1.08, 1.4, 2e-10, 0.1, 5e-6, 1e-9, left_out_error=0.06, n_points=len(points)
+        )
         return CalibrationLine(**self._stamp(), implementation=self.named(implementation), model=model, points=points)
 
     def predict(

@@ -104,14 +104,18 @@ class GpuRun:
 
     def calibration(self, at: float, implementation: str) -> CalibrationLine:
         model = TimeModel(
+            host_s=1e-5,
+            overlap=3.0,
             launch_s=1e-6,
             stream_slowdown=1.25,
             gather_slowdown=2.0,
             element_s=1e-12,
             compute_share=0.5,
             piece_s=1e-9,
-            relative_residual=0.04,
+            position_s=1e-11,
+            left_out_error=0.04,
             n_points=11,
+            ranges={},
         )
         return CalibrationLine(**self.stamp(at), implementation=implementation, model=model, points=())
 
