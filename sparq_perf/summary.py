@@ -35,7 +35,7 @@ def describe_config(measurement: Measurement) -> str:
 def _ceilings(lines: list[Line]) -> str:
     found = [line.hardware for line in lines if isinstance(line, CeilingsLine) and line.phase == "start"]
     if not found:
-        return "not measured: the run ended before they were found"
+        return "not measured: left out with --no-predict, or the run ended before they were found"
     hardware = found[-1]
     bandwidth, copied = hardware.memory_bandwidth_bytes_per_s.value, hardware.copy_bandwidth_bytes_per_s
     copies = f", {copied.value / GIGA:.1f} GB/s copied" if copied else ""

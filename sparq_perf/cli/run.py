@@ -48,6 +48,13 @@ def run(
     timeout_s: Annotated[
         float | None, typer.Option("--timeout-s", help="Longest time for one shape's rounds; 8 on a CPU, 3 on a GPU.")
     ] = None,
+    predict: Annotated[
+        bool,
+        typer.Option(
+            "--predict/--no-predict",
+            help="Find ceilings and calibrate, which predictions need and most of a short run takes.",
+        ),
+    ] = True,
     nvml: Annotated[
         bool, typer.Option("--nvml/--no-nvml", help="Measure energy, power and clocks where the suite asks for it.")
     ] = True,
@@ -102,6 +109,7 @@ def run(
         seed=seed,
         n_threads=threads,
         timeout_s=timeout_s,
+        predict=predict,
         skipped=frozenset(name for name, made in made_or_not.items() if not made),
         subtract_idle=subtract_idle,
         command=("sparq-perf", *sys.argv[1:]),

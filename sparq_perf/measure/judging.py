@@ -15,7 +15,7 @@ LARGEST_SHARE = 0.1
 
 
 def reasons_against(
-    timing: Timing, noise: float, error: float, tolerance: float, ceiling_bytes_per_s: float
+    timing: Timing, noise: float, error: float, tolerance: float, ceiling_bytes_per_s: float | None
 ) -> tuple[str, ...]:
     """Why a measurement is invalid; empty where nothing speaks against it.
 
@@ -24,7 +24,7 @@ def reasons_against(
         noise: relative noise of the samples' median.
         error: largest absolute difference from the float64 reference.
         tolerance: what is allowed of it.
-        ceiling_bytes_per_s: bandwidth of such a flush when the ceilings were found.
+        ceiling_bytes_per_s: bandwidth of such a flush when the ceilings were found; None where they were not.
     """
     reasons = []
     if not error <= tolerance:  # nor NaN
@@ -42,7 +42,7 @@ def reasons_against(
     for name, share in timing.slowdowns.items():
         if share > (LARGEST_POWER_CAP_SHARE if name == POWER_CAP else LARGEST_SHARE):
             reasons.append(f"throttled: {name} held the clock down in {share:.0%} of the rounds")
-    if timing.read_bandwidth_bytes_per_s is not None:
+    if timing.read_bandwidth_bytes_per_s is not None and ceiling_bytes_per_s is not None:
         drift = timing.read_bandwidth_bytes_per_s / ceiling_bytes_per_s - 1
         if abs(drift) > LARGEST_DRIFT:
             reasons.append(

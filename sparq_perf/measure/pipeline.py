@@ -45,18 +45,27 @@ def plan_passes(options: SessionOptions, machine: Machine, groups: list[Group]) 
 
 
 def build_passes(
-    options: SessionOptions, site: Site, checker: Checker, hardware: HardwareProfile, idle_power_w: Reading[float]
+    options: SessionOptions,
+    site: Site,
+    checker: Checker,
+    hardware: HardwareProfile | None,
+    idle_power_w: Reading[float],
 ) -> list[Pass]:
-    """The passes after correctness, in the order in which a group goes through them."""
+    """The passes after correctness, in the order in which a group goes through them.
+
+    Without ``hardware``, the machine's ceilings, nothing is predicted.
+    """
     machine = site.machine
 
-    def predict(place: Place) -> TimePrediction:
+    def predict(place: Place) -> TimePrediction | None:
+        if hardware is None:
+            return None
         return predict_contender(place.group, place.contender, hardware, site.state.models)
 
     energy = EnergyObserver(machine.nvml, idle_power_w, machine.l2_bytes, options.subtract_idle)
     profile = ProfileObserver(machine.tracer(), predict, site.progress.note)
     every: list[Pass] = [
-        TimingPass(site, checker, hardware, options.timeout_s),
+        TimingPass(site, checker, hardware, predict, options.timeout_s),
         ObserverPass("nvml", energy, site),
         ObserverPass("profile", profile, site),
         DramPass(site, machine.dram),

@@ -26,6 +26,7 @@ class SessionOptions:
     seed: int
     timeout_s: float | None
     command: tuple[str, ...]
+    predict: bool = True
     skipped: frozenset[PassName] = frozenset()
     subtract_idle: bool = False
 
@@ -99,6 +100,8 @@ class Preparation:
 
     def usual_s(self, uncalibrated: list[str]) -> float:
         """Seconds for ceilings and calibration, roughly: for the progress bar only."""
+        if not self._options.predict:
+            return 0.0
         pace, needs_ceilings = self._machine.pace, self._state.hardware is None
         calibration_s = pace.calibration_shape_s * len(self._machine.calibration.shapes)
         return pace.ceilings_s * (1 + needs_ceilings) + (calibration_s if uncalibrated else 0.0)

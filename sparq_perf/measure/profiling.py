@@ -22,7 +22,7 @@ class ProfileObserver:
 
     Args:
         tracer: the machine's.
-        predict: what is expected of a contender.
+        predict: what is expected of a contender; None where nothing is.
         note: told where the profiler saw nothing, such as a GPU's kernels where it may not watch them.
     """
 
@@ -30,7 +30,7 @@ class ProfileObserver:
     loop = Loop(calls=ITERATIONS, flushed=True)
     on_request = False
 
-    def __init__(self, tracer: CallTracer, predict: Callable[[Place], TimePrediction], note: Tell) -> None:
+    def __init__(self, tracer: CallTracer, predict: Callable[[Place], TimePrediction | None], note: Tell) -> None:
         self._tracer, self._predict, self._note = tracer, predict, note
 
     def refusal(self) -> Absence | None:
@@ -56,7 +56,8 @@ class ProfileObserver:
             self._note(f"torch.profiler saw nothing of {self._place.contender.implementation}: no time per step")
             return None
         usual = usual_call(calls)
-        predicted = {step.name: step.time_s for step in self._predict(self._place).steps}
+        prediction = self._predict(self._place)
+        predicted = {step.name: step.time_s for step in prediction.steps} if prediction is not None else {}
         return {
             "iterations": len(calls),
             "total_s": usual.total_s,

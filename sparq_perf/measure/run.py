@@ -31,6 +31,8 @@ class RunOptions:
         seed: of caches and queries.
         n_threads: of the host; all usable cores where None.
         timeout_s: for the rounds of one group; the machine's own where None.
+        predict: find ceilings and calibrate first; without, measurements have no predictions, and are not held against
+            the machine's speed at the start.
         skipped: passes that are not made.
         subtract_idle: take the GPU's idle power off its energy.
     """
@@ -43,6 +45,7 @@ class RunOptions:
     seed: int = 0
     n_threads: int | None = None
     timeout_s: float | None = None
+    predict: bool = True
     skipped: frozenset[PassName] = frozenset()
     subtract_idle: bool = False
     command: tuple[str, ...] = ()
@@ -74,6 +77,7 @@ def run_suite(options: RunOptions, progress: Progress) -> tuple[Path, Outcome]:
         suite=options.suite,
         seed=options.seed,
         timeout_s=options.timeout_s,
+        predict=options.predict,
         command=options.command,
         skipped=options.skipped,
         subtract_idle=options.subtract_idle,

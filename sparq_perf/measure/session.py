@@ -87,7 +87,7 @@ class Session:
         idle_power_w = idle_power(self._options, self._machine, missing)
         self._check_all(missing)
         missing = self._missing()  # less what was refused
-        hardware = preparation.find(self._uncalibrated(missing))
+        hardware = preparation.find(self._uncalibrated(missing)) if self._options.predict else None
         passes = build_passes(self._options, self._site, self._checker, hardware, idle_power_w)
         for group in missing:
             self._progress.stage(_describe(group))
@@ -96,7 +96,8 @@ class Session:
             self._progress.advance(self._weight(group))
         for each in passes:
             each.finish()
-        preparation.find_ceilings("end")
+        if self._options.predict:
+            preparation.find_ceilings("end")
 
     def _missing(self) -> list[Group]:
         """The contenders that some pass has still to be made over."""

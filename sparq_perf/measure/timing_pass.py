@@ -1,6 +1,7 @@
 """The timing pass: a group's contenders interleaved, with nothing attached, each judged and recorded at once."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparq_kernels import KVCache
@@ -10,12 +11,12 @@ from sparq_perf.measure.judging import reasons_against
 from sparq_perf.measure.observing import Place
 from sparq_perf.measure.passes import Site
 from sparq_perf.measure.plan import Group
-from sparq_perf.measure.predicting import predict_contender
 from sparq_perf.measure.stopping import median_interval, relative_noise
 from sparq_perf.measure.timing import WARMUPS, Rounds, Timing
 from sparq_perf.records.schema import Measurement, PassName
 from sparq_profiles.hardware import HardwareProfile
 from sparq_roofline.calibration import bandwidth_at
+from sparq_roofline.prediction import TimePrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,15 @@ class TimingPass:
 
     Attributes:
         checker: knows each contender's error.
-        hardware: the ceilings that predictions rest on.
+        hardware: the ceilings that the machine's speed is held against; None where they were not looked for.
+        predict: what is expected of a contender; None where nothing is.
         timeout_s: the user's wish for a group's rounds; None leaves it to the machine.
     """
 
     site: Site
     checker: Checker
-    hardware: HardwareProfile
+    hardware: HardwareProfile | None
+    predict: Callable[[Place], TimePrediction | None]
     timeout_s: float | None
     name: PassName = "timing"
 
@@ -53,7 +56,9 @@ class TimingPass:
         noise = relative_noise(samples)
         error = self.checker.error(place)
         tolerance = TOLERANCE[place.group.shape.dtype]
-        flush_ceiling = bandwidth_at(self.hardware, self.site.machine.flush.flush_bytes)
+        flush_ceiling = None
+        if self.hardware is not None:
+            flush_ceiling = bandwidth_at(self.hardware, self.site.machine.flush.flush_bytes)
         reasons = reasons_against(timing, noise, error, tolerance, flush_ceiling)
         fields = {
             "status": "invalid" if reasons else "ok",
@@ -70,6 +75,6 @@ class TimingPass:
             "read_bandwidth_bytes_per_s": timing.read_bandwidth_bytes_per_s,
             "max_error": error if math.isfinite(error) else None,
             "error_tolerance": tolerance,
-            "prediction": predict_contender(place.group, place.contender, self.hardware, self.site.state.models),
+            "prediction": self.predict(place),
         }
         self.site.record(self.name, Measurement, place, fields)

@@ -53,7 +53,7 @@ def test_the_ceilings_of_a_gpu(lines: Any) -> None:
 
 def test_a_run_that_ended_before_it_measured(lines: Any) -> None:
     assert summarise([lines.run(), lines.end(outcome="interrupted")], REPORT) == [
-        "ceilings    not measured: the run ended before they were found",
+        "ceilings    not measured: left out with --no-predict, or the run ended before they were found",
         "measured    0 valid, 0 invalid, 0 failed",
         "best        no valid SparQ measurement has a valid dense baseline",
         "prediction  no valid measurement with a prediction",

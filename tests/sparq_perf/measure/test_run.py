@@ -72,6 +72,26 @@ def test_what_no_instrument_here_sees_is_null_with_its_reason(bench: Any) -> Non
     }
 
 
+def test_without_predictions_neither_ceilings_nor_calibration_are_looked_for(bench: Any) -> None:
+    bench.bandwidth = 1e9  # a tenth of the ceiling: there is none to hold it against
+    assert bench.run(predict=False) == "complete"
+    assert not [asked for asked in bench.asked if asked[0] in ("ceilings", "calibrate")]
+    assert not {"ceilings", "calibration"} & set(kinds(bench))
+    for m in bench.lines_of("measurement"):
+        assert (m.status, m.prediction, m.read_bandwidth_bytes_per_s) == ("ok", None, 1e9)
+    assert all(step.predicted_s is None for profile in bench.lines_of("step_profile") for step in profile.steps)
+    assert bench.progress.done == pytest.approx(bench.progress.total)
+
+
+def test_a_run_without_predictions_is_resumed_with_them_for_what_is_left(bench: Any) -> None:
+    bench.before_group = lambda seq_len: (_ for _ in ()).throw(KeyboardInterrupt) if seq_len == 1024 else None
+    assert bench.run(predict=False) == "interrupted"
+    bench.before_group = lambda seq_len: None
+    assert bench.run(resume=True) == "complete"
+    predicted = {m.shape.seq_len: m.prediction is not None for m in bench.lines_of("measurement")}
+    assert predicted == {512: False, 1024: True}
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("nvml", "energy"), ("profile", "step_profile"), ("counters", "dram"), ("counted", "counted")],
