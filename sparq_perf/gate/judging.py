@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from math import isfinite
 
-from sparq_perf.gate.looking import Look, find, look_at, told
+from sparq_perf.gate.looking import Look, find, look_at, significance_level, told
 from sparq_perf.gate.series import Series
 from sparq_perf.gate.settings import GateSettings
 from sparq_perf.gate.verdicts import Judgement, Method, Verdict
+from sparq_perf.report.wording import percent
 
 
 def judge(series: Sequence[Series], settings: GateSettings, method: Method = "paired") -> tuple[Judgement, ...]:
@@ -75,10 +76,10 @@ def _first_verdict(look: Look, settings: GateSettings) -> tuple[Verdict, tuple[s
     finding = find(look, settings)
     if finding == "worse":
         if look.evidence.method == "stored":
-            return "REGRESSED", ("not confirmed: stored records have no fresh pairs",)
+            return "REGRESSED", ("not confirmed by fresh pairs: stored records have none",)
         if not settings.confirm:
             return "REGRESSED", ()
-        return "AMBIGUOUS", (f"suspected: {told(look.evidence)}; not confirmed by fresh pairs yet",)
+        return "AMBIGUOUS", ("suspected, and not confirmed by fresh pairs yet",)
     if finding == "open":
         return "AMBIGUOUS", (_why_open(look, settings),)
     return ("IMPROVED" if finding == "better" else "SAME"), ()
@@ -92,7 +93,7 @@ def _confirmed(first: Look, fresh: Look, settings: GateSettings) -> tuple[Verdic
         # Twice the same: raw significance is enough for the look that only could not exclude it.
         if suspicion == "worse" or first.evidence.p_worse <= settings.false_discovery_rate:
             return "REGRESSED", ()
-        return "AMBIGUOUS", (f"the fresh pairs show {told(fresh.evidence)}, {before}",)
+        return "AMBIGUOUS", (f"the fresh pairs show {told(fresh.evidence)}; {before}",)
     if finding == "same":
         return "SAME", (f"not confirmed by fresh pairs: {before}",) if suspicion == "worse" else ()
     if finding == "better" and suspicion != "worse":
@@ -106,10 +107,11 @@ def _why_open(look: Look, settings: GateSettings) -> str:
     evidence = look.evidence
     if look.too_noisy:
         return (
-            f"too noisy: only differences above {evidence.floor:.0%} could be told, "
-            f"{look.limits.largest_floor:.0%} is allowed (A/A spread {evidence.spread:.1%})"
+            f"too noisy: only differences above {percent(evidence.floor)} could be told, "
+            f"{percent(look.limits.largest_floor)} is allowed (A/A spread {percent(evidence.spread)})"
         )
-    why = f"a worsening of {evidence.excluded:.1%} is not excluded: {told(evidence)}"
+    why = f"a worsening of {percent(evidence.excluded)} is not excluded"
     if evidence.effect >= evidence.floor:
-        why += f", not significant (q = {evidence.q_worse:.2g}, {settings.false_discovery_rate:g} is needed)"
+        level = significance_level(evidence.method, settings)
+        why += f", and one of {percent(evidence.effect)} not significant: q is {evidence.q_worse:.2g}, not {level:g}"
     return why

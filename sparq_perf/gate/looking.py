@@ -11,6 +11,7 @@ from sparq_perf.gate.paired import RatioTest, geometric_mean, paired_test, relat
 from sparq_perf.gate.series import Series
 from sparq_perf.gate.settings import GateSettings, Limits
 from sparq_perf.gate.verdicts import Evidence, Method
+from sparq_perf.report.wording import percent
 
 # What one look at the numbers says. "open": neither a difference nor its absence is shown.
 Finding = Literal["worse", "better", "same", "open"]
@@ -32,13 +33,24 @@ class Look:
 def find(look: Look, settings: GateSettings) -> Finding:
     """What one look says: significant and beyond the floor, or excluded, or neither."""
     evidence = look.evidence
-    if evidence.q_worse <= settings.false_discovery_rate and evidence.effect >= evidence.floor:
+    level = significance_level(evidence.method, settings)
+    if evidence.q_worse <= level and evidence.effect >= evidence.floor:
         return "worse"
     if look.too_noisy:
         return "open"
-    if evidence.q_better <= settings.false_discovery_rate and evidence.effect <= expm1(-log1p(evidence.floor)):
+    if evidence.q_better <= level and evidence.effect <= expm1(-log1p(evidence.floor)):
         return "better"
     return "same" if evidence.interval[1] < evidence.excluded else "open"
+
+
+def significance_level(method: Method, settings: GateSettings) -> float:
+    """Largest adjusted probability that is significant.
+
+    A suspicion that fresh pairs will have to confirm is wrong in this share of cases, and both in its square. Stored
+    records have no fresh pairs: one look must be as improbable as two.
+    """
+    rate = settings.false_discovery_rate
+    return rate**2 if method == "stored" and settings.confirm else rate
 
 
 def look_at(chosen: Mapping[int, Series], settings: GateSettings, method: Method, pairs: slice) -> dict[int, Look]:
@@ -91,4 +103,5 @@ def _floors(test: RatioTest, limits: Limits, settings: GateSettings, method: Met
 def told(evidence: Evidence) -> str:
     """Effect and interval in a phrase."""
     lower, upper = evidence.interval
-    return f"{evidence.effect:+.1%} [{lower:+.1%}, {upper:+.1%}]"
+    shown = (percent(value, signed=True) for value in (evidence.effect, lower, upper))
+    return "{} [{}, {}]".format(*shown)

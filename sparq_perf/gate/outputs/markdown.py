@@ -1,0 +1,62 @@
+"""An outcome as Markdown, for a job's summary or a comment."""
+
+import re
+from collections.abc import Sequence
+
+from sparq_perf.gate.outcome import Outcome
+from sparq_perf.gate.outputs.rows import MEANINGS, Row, counted, headline, how, rows, side
+
+# A job's summary may have 1 MiB, a comment 65,536 characters.
+MOST_ROWS = 100
+MOST_REMARKS = 20
+HEADER = ("Verdict", "Configuration", "Metric", "Base", "Candidate", "Effect", "Interval", "Floor", "Why")
+# Everything that Markdown gives a meaning, HTML and GitHub's references to people, issues and formulas included.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#|~$@!])")
+
+
+def markdown(outcome: Outcome) -> str:
+    """The conclusion, every verdict but SAME in a table, the rest below a fold, and what else a reader should know."""
+    shown = rows(outcome)
+    plain = [row for row in shown if row.verdict == "SAME"]
+    parts = [
+        f"## sparq-perf gate: {escape(headline(outcome))}",
+        f"Base {escape(side(outcome.base))}, candidate {escape(side(outcome.candidate))}; {escape(how(outcome))}. "
+        f"{escape(counted(outcome))}.",
+    ]
+    others = [row for row in shown if row.verdict != "SAME"]
+    if others:
+        parts += [_table(others), _meanings(others)]
+    if plain:
+        parts.append(f"<details><summary>{len(plain)} SAME</summary>\n\n{_table(plain)}\n\n</details>")
+    if outcome.remarks:
+        remarks = [f"- {escape(remark)}" for remark in outcome.remarks[:MOST_REMARKS]]
+        more = len(outcome.remarks) - MOST_REMARKS
+        parts.append("\n".join([*remarks, *([f"- and {more} more"] if more > 0 else [])]))
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that a renderer shows as it is."""
+    flat = " ".join(text.split())
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        flat = flat.replace(character, entity)
+    flat = _SPECIAL.sub(r"\\\1", flat)
+    return flat.replace("://", ":&#47;/").replace("www.", "www&#46;")
+
+
+def _table(shown: Sequence[Row]) -> str:
+    lines = [_line(HEADER), _line(["---"] * 3 + ["---:"] * 5 + ["---"])]
+    for row in shown[:MOST_ROWS]:
+        cells = (row.verdict, row.key, row.metric, row.base, row.candidate, row.effect, row.interval, row.floor)
+        lines.append(_line([escape(cell) for cell in (*cells, "; ".join(row.reasons))]))
+    more = len(shown) - MOST_ROWS
+    return "\n".join(lines) + (f"\n\nand {more} more, which the JSON and the page have" if more > 0 else "")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _meanings(shown: Sequence[Row]) -> str:
+    verdicts = dict.fromkeys(row.verdict for row in shown)
+    return "\n".join(f"- {verdict}: {escape(MEANINGS[verdict])}" for verdict in verdicts)

@@ -1,0 +1,136 @@
+"""How often the gate alarms wrongly, and what it finds, on processes simulated from a model of their noise.
+
+The model: relative standard deviations of 0.3 % within a process, 0.8 % between processes, 3 % between jobs. Bounds are
+exact (Clopper and Pearson), one-sided, 95 %. Takes some minutes.
+"""
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from sparq_perf.gate.false_alarms import rate
+from sparq_perf.gate.metrics import METRICS, Metric
+from sparq_perf.gate.settings import GateSettings
+from sparq_perf.gate.simulating import (
+    NoiseModel,
+    paired_ps,
+    pooled_ranks,
+    simulate_gate,
+    simulate_stored,
+    stored_ratios,
+)
+from sparq_perf.gate.verdicts import Judgement
+
+SEED = 20260314
+TRIALS = 200
+MANY = 20_000
+N_CONFIGURATIONS = 100
+NOISE = NoiseModel()
+SETTINGS = GateSettings()
+
+
+def line(what: str, n: int, trials: int, wanted: str = "") -> None:
+    """One row of the table."""
+    found = rate(n, trials)
+    bounds = f"{found.lower:6.1%} to {found.upper:6.1%}"
+    print(f"{what:<72} {n:>6} of {trials:>6} {found.seen:>7.1%}  {bounds}  {wanted}")
+
+
+def naive(random: np.random.Generator) -> None:
+    """Rules that are often used."""
+    print("\nsimpler rules, one configuration                                         events              rate  bounds")
+    line(
+        "one process each, iterations pooled, rank test p < 0.002",
+        alarms(pooled_ranks(random, MANY, NOISE), 0.002),
+        MANY,
+    )
+    for threshold in (0.05, 0.10):
+        ratios = stored_ratios(random, MANY, NOISE)
+        line(f"stored baseline, threshold {threshold:.0%}", int((ratios > 1 + threshold).sum()), MANY)
+    for level in (0.01, 0.005):
+        line(f"8 pairs, one-sided paired t, p < {level:g}", alarms(paired_ps(random, MANY, 8, NOISE), level), MANY)
+        line("    found: +3 %", alarms(paired_ps(random, MANY, 8, NOISE, 1.03), level), MANY)
+    print("100 configurations")
+    raw = paired_ps(random, MANY, 8, NOISE).reshape(-1, N_CONFIGURATIONS)
+    line("8 pairs, any configuration with p < 0.01", int((raw < 0.01).any(axis=1).sum()), len(raw))
+    unconfirmed = GateSettings(confirm=False)
+    trials = [simulate_gate(random, unconfirmed, n_configurations=N_CONFIGURATIONS) for _ in range(TRIALS)]
+    n = sum(has(trial, "REGRESSED") for trial in trials)
+    line("8 pairs, Benjamini-Hochberg at 5 %, 2 % floor, not confirmed", n, TRIALS)
+
+
+def alarms(ps: np.ndarray, level: float) -> int:
+    """How many are significant."""
+    return int((ps < level).sum())
+
+
+def has(judgements: tuple[Judgement, ...], *verdicts: str) -> bool:
+    """Whether any of them was given."""
+    return any(one.verdict in verdicts for one in judgements)
+
+
+def is_green(judgements: tuple[Judgement, ...]) -> bool:
+    """Whether they pass."""
+    return all(one.verdict in SETTINGS.green for one in judgements)
+
+
+def gate(random: np.random.Generator, metrics: tuple[Metric, ...], slowdowns: Sequence[float]) -> None:
+    """The gate's own rules over a whole suite."""
+    tests = N_CONFIGURATIONS * len(metrics)
+    print(f"\nthe gate, {N_CONFIGURATIONS} configurations, {tests} tests, 8 pairs, 8 fresh ones of what is not clear")
+
+    def simulated(changed: dict[int, float]) -> list[tuple[Judgement, ...]]:
+        sizes = {"n_configurations": N_CONFIGURATIONS, "metrics": metrics, "slowdowns": changed}
+        return [simulate_gate(random, SETTINGS, **sizes) for _ in range(TRIALS)]
+
+    unchanged = simulated({})
+    line("nothing changed: a REGRESSED anywhere", sum(has(t, "REGRESSED") for t in unchanged), TRIALS, "at most 2 %")
+    line("nothing changed: not green", sum(not is_green(t) for t in unchanged), TRIALS)
+    line("nothing changed: an IMPROVED anywhere", sum(has(t, "IMPROVED") for t in unchanged), TRIALS)
+    for slowdown in slowdowns:
+        trials = simulated({17: slowdown})
+        found = sum(t[17 * len(metrics)].verdict == "REGRESSED" for t in trials)
+        line(
+            f"one configuration {slowdown - 1:+.0%}: found", found, TRIALS, "at least 95 %" if slowdown == 1.05 else ""
+        )
+        line(f"one configuration {slowdown - 1:+.0%}: passed as green", sum(map(is_green, trials)), TRIALS)
+
+
+def stored(random: np.random.Generator) -> None:
+    """The gate on one stored run and one of today."""
+    print(f"\nthe gate on stored records, one run each, {N_CONFIGURATIONS} configurations")
+    for shared, words in ((True, "job noise shared"), (False, "job noise of each configuration its own")):
+        for slowdown in (1.0, 1.05, 1.10, 1.20, 1.30):
+            trials = [
+                simulate_stored(
+                    random,
+                    SETTINGS,
+                    n_configurations=N_CONFIGURATIONS,
+                    slowdowns={17: slowdown},
+                    job_is_shared=shared,
+                )
+                for _ in range(TRIALS)
+            ]
+            what = f"{words}, one {slowdown - 1:+.0%}" if slowdown > 1 else f"{words}, nothing changed"
+            line(f"{what}: REGRESSED", sum(has(t, "REGRESSED") for t in trials), TRIALS)
+            line(f"{what}: green", sum(map(is_green, trials)), TRIALS)
+
+
+def main() -> None:
+    """Print the tables."""
+    random = np.random.default_rng(SEED)
+    sections: tuple[Callable[[], None], ...] = (
+        lambda: naive(random),
+        lambda: gate(random, ("time",), (1.02, 1.03, 1.05, 1.10)),
+        lambda: gate(random, METRICS, (1.05,)),
+        lambda: stored(random),
+    )
+    for section in sections:
+        began = perf_counter()
+        section()
+        print(f"({perf_counter() - began:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()
