@@ -51,9 +51,10 @@ class CpuFlush:
     """
 
     def __init__(self, n_threads: int) -> None:
-        self._data = np.ones(dram_buffer_bytes() // 4, np.float32)
+        self._all_bytes = dram_buffer_bytes()
         wanted = max(FLUSH_CACHE_MULTIPLE * _last_level_bytes(), SMALLEST_DRAM_BYTES)
-        self.flush_bytes = min(self._data.nbytes, wanted)
+        self.flush_bytes = min(self._all_bytes, wanted)
+        self._data = np.ones(self.flush_bytes // 4, np.float32)
         self.seen: list[float] = []
         self._sums = np.zeros(n_threads, np.float32)
         self._n_threads = n_threads
@@ -67,7 +68,9 @@ class CpuFlush:
 
     @property
     def data(self) -> NDArray[np.float32]:
-        """The buffer."""
+        """The whole buffer, which takes its memory when it is first asked for: only finding ceilings reads all of it."""
+        if self._data.nbytes < self._all_bytes // 4 * 4:
+            self._data = np.ones(self._all_bytes // 4, np.float32)
         return self._data
 
 
