@@ -54,7 +54,7 @@ def check_runs(
 ) -> Outcome:
     """The same of runs that were read already."""
     settings = GateSettings() if settings is None else settings
-    check_known_cases()
+    check_known_cases(judge)
     if not base or not candidate:
         raise GateError(f"{labels[0] if not base else labels[1]}: holds no runs: measure it first")
     for runs, label in ((base, labels[0]), (candidate, labels[1])):

@@ -1,10 +1,11 @@
 """A gate that has been broken may not pass anything: before every verdict it judges cases whose verdicts are known."""
 
+from collections.abc import Callable, Sequence
+
 from sparq_perf.gate.errors import GateError
-from sparq_perf.gate.judging import judge
 from sparq_perf.gate.series import Series
 from sparq_perf.gate.settings import GateSettings
-from sparq_perf.gate.verdicts import Verdict
+from sparq_perf.gate.verdicts import Judgement, Verdict
 
 # Log ratios of a quiet machine, ±0.5 % around none: their mean is 0.
 _NOISE = (0.005, -0.004, 0.002, -0.003, 0.004, -0.005, 0.003, -0.002)
@@ -20,8 +21,8 @@ _CASES: dict[str, tuple[float, int, Verdict]] = {
 }
 
 
-def check_known_cases() -> None:
-    """Judge a slowdown, a gain, neither of them, and too little to tell.
+def check_known_cases(judge: Callable[[Sequence[Series], GateSettings], Sequence[Judgement]]) -> None:
+    """Have a slowdown, a gain, neither of them, and too little to tell judged.
 
     Raises:
         GateError: a verdict is not what it must be.

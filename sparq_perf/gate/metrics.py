@@ -1,6 +1,9 @@
 """What is compared between two revisions; of each, less is better."""
 
+from collections.abc import Iterable
 from typing import Literal, get_args
+
+from sparq_perf.gate.errors import GateError
 
 Metric = Literal["time", "energy", "dram_bytes", "prediction_error"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -21,3 +24,18 @@ WORSE: dict[Metric, str] = {
     "dram_bytes": "more DRAM bytes",
     "prediction_error": "further from the prediction",
 }
+
+
+def parse_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
+    """Metrics by name; all where none is named.
+
+    Raises:
+        GateError: no such metric.
+    """
+    chosen: list[Metric] = []
+    for name in names:
+        known = next((metric for metric in METRICS if metric == name), None)
+        if known is None:
+            raise GateError(f"no metric is called {name!r}: choose {', '.join(METRICS)}")
+        chosen.append(known)
+    return tuple(dict.fromkeys(chosen)) or METRICS
