@@ -10,6 +10,7 @@ from sparq_perf import __version__
 from sparq_perf.cli import (
     calibrate,
     doctor,
+    gate,
     importing,
     predict,
     profiles,
@@ -47,6 +48,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("validate")(validate.validate)
 app.command("report")(report.report)
 app.command("trace")(trace.trace)
+app.add_typer(gate.app, name="gate")
 app.command("doctor")(doctor.doctor)
 app.command("hardware")(profiles.hardware)
 app.command("models")(profiles.models)
