@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lint unit bench schema compiled clean
+.PHONY: help report test lint unit gate bench schema compiled clean
 
 # The first Python that runs and is new enough; `make PYTHON=/path/to/python` overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -32,6 +32,9 @@ lint: $(VENV)/installed-test  ## Style, types and the direction of imports.
 
 unit: $(VENV)/installed-test  ## The tests alone.
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
+
+gate: $(VENV)/installed  ## Hold bytes, launches, registers and the kernels' code against what was accepted; needs no GPU.
+	$(BIN)/sparq-perf gate
 
 bench: $(VENV)/installed  ## Print how fast predicting and starting up are, and what the timing loop adds.
 	$(BIN)/python tests/benchmarks/bench_prediction.py
