@@ -24,6 +24,7 @@ def check(
     candidate: Path,
     settings: GateSettings | None = None,
     *,
+    method: Method | None = None,
     labels: tuple[str, str] | None = None,
     spreads: Spreads | None = None,
 ) -> Outcome:
@@ -34,6 +35,8 @@ def check(
     Args:
         base, candidate: what was measured of each revision; one run, or one for each process.
         settings: the defaults where None.
+        method: how to judge them; by how they were made where None. Who measured pairs asks for ``paired``, so that
+            runs that turn out to be no pairs are INVALID.
         labels: what base and candidate are called; their paths by default.
         spreads: measured A/A; where a configuration is not in it, the base's own processes show it.
 
@@ -41,7 +44,8 @@ def check(
         SparqPerfError: a file that cannot be read, believed or compared.
     """
     runs = read_runs(base), read_runs(candidate)
-    return check_runs(*runs, settings, labels=labels or (str(base), str(candidate)), spreads=spreads)
+    labels = labels or (str(base), str(candidate))
+    return check_runs(*runs, settings, method=method, labels=labels, spreads=spreads)
 
 
 def check_runs(
@@ -49,12 +53,13 @@ def check_runs(
     candidate: Sequence[ProcessRun],
     settings: GateSettings | None = None,
     *,
+    method: Method | None = None,
     labels: tuple[str, str] = ("base", "candidate"),
     spreads: Spreads | None = None,
 ) -> Outcome:
     """The same of runs that were read already."""
     settings = GateSettings() if settings is None else settings
-    check_known_cases(judge)
+    check_known_cases(judge, Outcome)
     if not base or not candidate:
         raise GateError(f"{labels[0] if not base else labels[1]}: holds no runs: measure it first")
     for runs, label in ((base, labels[0]), (candidate, labels[1])):
@@ -65,7 +70,8 @@ def check_runs(
             f"{labels[0]} and {labels[1]}: both hold run {sorted(shared)[0]}: give other measurements as candidate"
         )
     pairing = pair_up(base, candidate)
-    method: Method = "paired" if len(pairing.pairs) >= settings.min_pairs else "stored"
+    if method is None:
+        method = "paired" if len(pairing.pairs) >= settings.min_pairs else "stored"
     invalid, remarks = _environments(base[0], candidate[0], settings, method)
     if method == "paired":
         assembly = assemble_pairs(pairing.pairs, settings, spreads or {}, invalid)

@@ -56,7 +56,7 @@ def paired_test(
         confidence: of each bound.
         spread: of the mean log ratio in A/A runs; where None, it is taken from base processes that follow each other.
     """
-    ratios = [log(new / old) for old, new in zip(base, candidate, strict=True)]
+    ratios = [log(new) - log(old) for old, new in zip(base, candidate, strict=True)]
     n, mean = len(ratios), fmean(ratios)
     error = max(stdev(ratios), SMALLEST_SPREAD) / sqrt(n)
     reach = float(stdtrit(n - 1, confidence)) * error
@@ -72,7 +72,7 @@ def paired_test(
 
 def _base_spread(base: Sequence[float]) -> float:
     """Spread of the mean log ratio of as many pairs in which both processes are the base's."""
-    steps = [log(later / earlier) for earlier, later in pairwise(base)]
+    steps = [log(later) - log(earlier) for earlier, later in pairwise(base)]
     return sqrt(fmean(step * step for step in steps) / len(base))
 
 

@@ -45,7 +45,8 @@ class Configuration:
     def value(self, metric: Metric) -> Value:
         """The metric's number."""
         if self.measurement is not None and (wrong := _wrong(self.measurement)):
-            return Value("wrong", why=wrong)
+            # Said once, of the time; what else was seen of a wrong result is nothing.
+            return Value("wrong" if metric == "time" else "absent", why=wrong)
         if metric == "energy":
             return _energy(self.energy)
         if metric == "dram_bytes":
