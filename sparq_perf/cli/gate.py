@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparq_perf.cli import options
+from sparq_perf.cli import gate_aa, gate_check, gate_run, options
+from sparq_perf.cli.gate_outputs import Annotations, Config, Junit, Markdown, Outputs
 from sparq_perf.cli.options import print_json
 from sparq_profiles import ConfigError
 
@@ -20,14 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown page here, for a job's summary.")]
-Junit = Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")]
-Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub workflow commands, which it shows.")]
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", help="A TOML file with [tool.sparq-perf.gate]; the nearest pyproject.toml by default."),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -70,12 +63,12 @@ def gate(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return 0
-    from sparq_perf.gate.deterministic.deciding import decide
-    from sparq_perf.gate.deterministic.settings import load_request
+    with Outputs(markdown, junit, annotations=annotations).or_error():
+        from sparq_perf.gate.deterministic.deciding import decide
+        from sparq_perf.gate.deterministic.settings import load_request
 
-    request = load_request(config, baseline, section, compile_which, accept)
-    decision = decide(request)
-    _publish(decision, markdown, junit)
+        decision = decide(load_request(config, baseline, section, compile_which, accept))
+        _publish(decision, markdown, junit)
     if as_json:
         print_json(decision.as_json())
     else:
@@ -108,3 +101,8 @@ def _publish(decision: "Decision", markdown: Path | None, junit: Path | None) ->
         write_text(markdown, outputs.markdown(decision))
     if junit is not None:
         write_text(junit, outputs.junit(decision))
+
+
+app.command("run")(gate_run.run)
+app.command("check")(gate_check.check)
+app.command("aa")(gate_aa.aa)

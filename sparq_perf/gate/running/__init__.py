@@ -1,0 +1,1 @@
+"""Measuring two revisions in turn on this machine: trees, processes, pairs, and going on after a kill."""
