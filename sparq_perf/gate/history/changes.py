@@ -93,7 +93,7 @@ def _best_split(values: Array, random: np.random.Generator) -> _Split | None:
         return None
     scores = _scores(values[None, :])[0]
     largest = float(scores.max())
-    if largest <= 0:
+    if largest <= SMALLEST_SPREAD**2:  # a constant, but for rounding
         return None
     as_large = drawn = 0
     for n in ORDERS:
@@ -117,17 +117,16 @@ def _count_above(values: Array, n: int, largest: float, random: np.random.Genera
 
 
 def _scores(rows: Array) -> Array:
-    """Absolute t of every allowed split of every row: [rows, splits]."""
+    """What every allowed split of every row explains of its sum of squares: [rows, splits].
+
+    All orders of the same numbers have the same sum, so that who explains most has the largest t value too.
+    """
     n = rows.shape[1]
     before = np.arange(FEWEST, n - FEWEST + 1)
-    after = n - before
     centred = rows - rows.mean(axis=1, keepdims=True)
     sums = np.cumsum(centred, axis=1)[:, before - 1]
-    total = (centred**2).sum(axis=1, keepdims=True)
     # Of a centred row, the sum before a split is minus the one after it.
-    between = sums**2 * (1 / before + 1 / after)
-    within = np.maximum(total - between, SMALLEST_SPREAD**2) / (n - 2)
-    scores: Array = np.sqrt(between / within)
+    scores: Array = sums**2 * (1 / before + 1 / (n - before))
     return scores
 
 

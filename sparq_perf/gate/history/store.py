@@ -1,8 +1,6 @@
 """A history: a folder of record files, one for each job, that only grows."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +11,7 @@ from pathlib import Path
 from sparq_perf.gate.errors import GateError
 from sparq_perf.gate.history.index import open_index
 from sparq_perf.gate.metrics import METRICS, Metric
+from sparq_perf.gate.outputs.writing import write_bytes
 from sparq_perf.gate.paired import geometric_mean
 from sparq_perf.gate.runs import RECORDS_NAME, read_runs
 
@@ -89,7 +88,7 @@ class History:
         for run in runs:
             if run.run_id in held:
                 raise GateError(f"{source}: run {run.run_id} is in {held[run.run_id]} with other content: add it once")
-        _write(target, content)
+        write_bytes(target, content)
         return target
 
     def tracks(self, metrics: Sequence[Metric] = METRICS, pattern: str = "*") -> list[Track]:
@@ -139,20 +138,3 @@ def _points(values: list[tuple[str, str, float, str | None]]) -> tuple[Point, ..
             )
         )
     return tuple(sorted(points, key=lambda point: (point.began, point.file)))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise GateError(f"{path}: cannot be written: {error.strerror}") from None

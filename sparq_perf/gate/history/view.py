@@ -8,6 +8,7 @@ from sparq_perf.gate.history.changes import Change, find_changes
 from sparq_perf.gate.history.store import Point, Track
 from sparq_perf.gate.metrics import TITLES, WORSE
 from sparq_perf.gate.outputs.rows import show
+from sparq_perf.gate.outputs.text import printable
 from sparq_perf.gate.settings import GateSettings
 from sparq_perf.report.wording import count, moment, percent
 
@@ -72,7 +73,7 @@ def history_lines(views: Sequence[TrackView]) -> tuple[str, ...]:
     segments = {view.track.segment for view in views}
     changed = [view for view in views if view.changes]
     return (
-        *(f"changed     {view.name}: {sentence}" for view in changed for sentence in view.sentences),
+        *(printable(f"changed     {view.name}: {sentence}") for view in changed for sentence in view.sentences),
         f"searched    {count(len(views), 'series', 'series')} of {count(points, 'point')} on "
         f"{count(len(segments), 'kind')} of machine: {count(len(changed), 'series', 'series')} changed",
     )

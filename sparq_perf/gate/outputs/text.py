@@ -7,7 +7,7 @@ from sparq_perf.gate.outputs.rows import counted, headline, how, rows, side
 def text_lines(outcome: Outcome) -> tuple[str, ...]:
     """What was compared, every verdict but SAME, what else a reader should know, and the conclusion last."""
     shown = [row for row in rows(outcome) if row.verdict != "SAME"]
-    return (
+    lines = (
         f"base        {side(outcome.base)}",
         f"candidate   {side(outcome.candidate)}",
         f"judged by   {how(outcome)}",
@@ -16,3 +16,9 @@ def text_lines(outcome: Outcome) -> tuple[str, ...]:
         f"verdicts    {counted(outcome) or 'none'}",
         headline(outcome),
     )
+    return tuple(map(printable, lines))
+
+
+def printable(line: str) -> str:
+    """One line without anything that a terminal would obey."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)

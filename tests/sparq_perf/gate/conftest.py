@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparq_perf.gate.judging import judge
 from sparq_perf.gate.metrics import Metric
+from sparq_perf.gate.outcome import Outcome, Side
 from sparq_perf.gate.series import Series
+from sparq_perf.gate.settings import GateSettings
 from sparq_perf.records.schema import Line
 from sparq_perf.records.store import RecordWriter
 
@@ -113,3 +116,40 @@ def runs(lines: Any, tmp_path: Path) -> Runs:
 @pytest.fixture
 def make_pairs() -> Callable[..., Series]:
     return pairs
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "SAME": {},
+    "IMPROVED": {"ratio": 0.9},
+    "AMBIGUOUS": {"ratio": 1.1},
+    "REGRESSED": {"ratio": 1.1, "fresh_ratio": 1.1},
+    "INVALID": {"n": 2},
+}
+
+
+@pytest.fixture
+def make_outcome() -> Callable[..., Outcome]:
+    """make_outcome("SAME", "INVALID", text=...): these verdicts, in this order; ``text`` decorates every free text."""
+
+    def _make(
+        *kinds: str, text: str = "", green: tuple[Any, ...] = GateSettings().green, remarks: Any = (), **fields: Any
+    ) -> Outcome:
+        series = [pairs(f"{index} {kind}{text}", **{**KINDS[kind], **fields}) for index, kind in enumerate(kinds)]
+        judgements = judge(series, GateSettings())
+        assert [one.verdict for one in judgements] == list(kinds)
+        base = Side(label=f"main{text}", n_runs=8, began=BEGIN, commits=(f"0123abc{text}",), device=f"Test CPU{text}")
+        candidate = Side(label=f"HEAD{text}", n_runs=8, began=BEGIN, device=f"Test CPU{text}")
+        return Outcome(
+            method="paired", base=base, candidate=candidate, green=green, judgements=judgements, remarks=remarks
+        )
+
+    return _make
+
+
+@pytest.fixture
+def hostile() -> str:
+    """Text that means something to XML, HTML, Markdown and shells."""
+    return (
+        "</testcase><script>alert(1)</script>\"onmouseover='x' & <b>bold</b> | \\| `code` *it* "
+        "[l](https://example.org) ]]> %0A %{x} ${x} ::error::no \x1b[31m \x00 🚀\n# heading\r\n| a | b |"
+    )

@@ -10,25 +10,9 @@ from sparq_perf.gate.errors import GateError
 from sparq_perf.gate.judging import judge
 from sparq_perf.gate.outcome import Outcome, Side, complete, read_outcome
 from sparq_perf.gate.outputs import outcome_json
-from sparq_perf.gate.series import Series
 from sparq_perf.gate.settings import GateSettings
 
-Make = Callable[..., Series]
-KINDS: dict[str, dict[str, Any]] = {
-    "SAME": {},
-    "IMPROVED": {"ratio": 0.9},
-    "AMBIGUOUS": {"ratio": 1.1},
-    "REGRESSED": {"ratio": 1.1, "fresh_ratio": 1.1},
-    "INVALID": {"n": 2},
-}
-
-
-def outcome_of(make_pairs: Make, *kinds: str, green: tuple[Any, ...] = GateSettings().green) -> Outcome:
-    series = [make_pairs(f"{index} {kind}", **KINDS[kind]) for index, kind in enumerate(kinds)]
-    judgements = judge(series, GateSettings())
-    assert [one.verdict for one in judgements] == list(kinds)
-    sides = {name: Side(label=name, n_runs=8) for name in ("base", "candidate")}
-    return Outcome(method="paired", green=green, judgements=judgements, **sides)
+Make = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
@@ -43,26 +27,26 @@ def outcome_of(make_pairs: Make, *kinds: str, green: tuple[Any, ...] = GateSetti
         ((), 2),
     ],
 )
-def test_exit_codes(make_pairs: Make, kinds: tuple[str, ...], code: int) -> None:
-    assert outcome_of(make_pairs, *kinds).exit_code == code
+def test_exit_codes(make_outcome: Make, kinds: tuple[str, ...], code: int) -> None:
+    assert make_outcome(*kinds).exit_code == code
 
 
-def test_what_is_allowed(make_pairs: Make) -> None:
+def test_what_is_allowed(make_outcome: Make) -> None:
     green = ("SAME", "IMPROVED", "AMBIGUOUS")
-    assert outcome_of(make_pairs, "SAME", "AMBIGUOUS", green=green).exit_code == 0
-    assert outcome_of(make_pairs, "SAME", "INVALID", green=green).exit_code == 2
+    assert make_outcome("SAME", "AMBIGUOUS", green=green).exit_code == 0
+    assert make_outcome("SAME", "INVALID", green=green).exit_code == 2
     with pytest.raises(ValueError, match="REGRESSED cannot be green"):
-        outcome_of(make_pairs, "SAME", green=("SAME", "REGRESSED"))
+        make_outcome("SAME", green=("SAME", "REGRESSED"))
 
 
-def test_counts_and_order(make_pairs: Make) -> None:
-    outcome = outcome_of(make_pairs, "SAME", "IMPROVED", "REGRESSED", "SAME", "INVALID")
+def test_counts_and_order(make_outcome: Make) -> None:
+    outcome = make_outcome("SAME", "IMPROVED", "REGRESSED", "SAME", "INVALID")
     assert outcome.counts == {"REGRESSED": 1, "INVALID": 1, "AMBIGUOUS": 0, "IMPROVED": 1, "SAME": 2}
     assert [one.verdict for one in outcome.by_concern] == ["REGRESSED", "INVALID", "IMPROVED", "SAME", "SAME"]
 
 
-def test_json_and_back(make_pairs: Make, tmp_path: Path) -> None:
-    outcome = outcome_of(make_pairs, *KINDS)
+def test_json_and_back(make_outcome: Make, tmp_path: Path) -> None:
+    outcome = make_outcome("SAME", "IMPROVED", "AMBIGUOUS", "REGRESSED", "INVALID")
     path = tmp_path / "gate.json"
     path.write_text(outcome_json(outcome))
     assert read_outcome(path) == outcome
