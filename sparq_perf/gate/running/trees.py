@@ -29,9 +29,11 @@ def build_tree(repository: Path, revision: Revision, tree: Path) -> None:
 
 def remove_tree(repository: Path, tree: Path) -> None:
     """Remove a tree, and git's memory of it."""
-    if tree.exists():
-        shutil.rmtree(tree)
-    git(repository, "worktree", "prune")
+    try:
+        git(repository, "worktree", "remove", "--force", str(tree))
+    except GateError:  # it is none: half made, moved, or not there at all
+        shutil.rmtree(tree, ignore_errors=True)
+        git(repository, "worktree", "prune")
 
 
 def import_path(tree: Path, inherited: str | None) -> str:

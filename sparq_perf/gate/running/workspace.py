@@ -124,6 +124,7 @@ def open_arms(
         if not keep:
             for tree in trees.values():
                 remove_tree(repository, tree)
+            shutil.rmtree(out / TREES_NAME, ignore_errors=True)
 
 
 @contextmanager
