@@ -10,7 +10,10 @@ from time import perf_counter
 import numpy as np
 
 from sparq_perf.gate.false_alarms import rate
+from sparq_perf.gate.history.changes import find_changes
+from sparq_perf.gate.judging import judge, wanting
 from sparq_perf.gate.metrics import METRICS, Metric
+from sparq_perf.gate.series import Series
 from sparq_perf.gate.settings import GateSettings
 from sparq_perf.gate.simulating import (
     NoiseModel,
@@ -117,6 +120,67 @@ def stored(random: np.random.Generator) -> None:
             line(f"{what}: green", sum(map(is_green, trials)), TRIALS)
 
 
+def steps(random: np.random.Generator, n: int, n_pairs: int) -> np.ndarray:
+    """A machine that gets slower by 1 % from process to process, in the order ABBA."""
+    order = np.array([(2 * i, 2 * i + 1) if i % 2 == 0 else (2 * i + 1, 2 * i) for i in range(n_pairs)])
+    return random.normal(0, 0.008, (n, 2, n_pairs)) + 0.01 * order.T
+
+
+# Logarithms of times: [configurations, 2, pairs].
+HARDER: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] = {
+    "heavy tails (t with 3 degrees of freedom)": lambda r, n, k: 0.008 * r.standard_t(3, (n, 2, k)),
+    "5 % between processes": lambda r, n, k: r.normal(0, 0.05, (n, 2, k)),
+    "one process in ten 35 % slower": lambda r, n, k: 0.3 * (r.random((n, 2, k)) < 0.1) + r.normal(0, 0.01, (n, 2, k)),
+    "2 % between processes, the same for all configurations": lambda r, n, k: (
+        r.normal(0, 0.008, (n, 2, k)) + r.normal(0, 0.02, (1, 2, k))
+    ),
+    "1 % slower from process to process": steps,
+}
+
+
+def harder(random: np.random.Generator) -> None:
+    """The gate where noise is not what the model says, and nothing changed."""
+    print(f"\nthe gate under other noise, nothing changed, {N_CONFIGURATIONS} configurations")
+    n_pairs = SETTINGS.pairs
+    for what, noise in HARDER.items():
+        red = green = 0
+        for _ in range(TRIALS):
+            times = np.exp(noise(random, N_CONFIGURATIONS, 2 * n_pairs)).tolist()
+
+            def series(again: set[str], times: list[list[list[float]]] = times) -> list[Series]:
+                n_of = {str(i): 2 * n_pairs if str(i) in again else n_pairs for i in range(N_CONFIGURATIONS)}
+                return [
+                    Series(key, "time", tuple(base[:n]), tuple(candidate[:n]))
+                    for (key, n), (base, candidate) in zip(n_of.items(), times, strict=True)
+                ]
+
+            judged = judge(series(set()), SETTINGS)
+            judged = judge(series(set(wanting(judged))), SETTINGS)
+            red += has(judged, "REGRESSED")
+            green += is_green(judged)
+        line(f"{what}: a REGRESSED", red, TRIALS)
+        line(f"{what}: green", green, TRIALS)
+
+
+def history(random: np.random.Generator) -> None:
+    """Change points over time, one run a job."""
+    n_jobs, after = 30, (3, 4, 5, 6, 8)
+    print(f"\nthe history, {N_CONFIGURATIONS} series of {n_jobs} jobs")
+    floors = [SETTINGS.floor] * N_CONFIGURATIONS
+    steady = [find_changes(levels(random, n_jobs), floors=floors, seed=seed) for seed in range(TRIALS)]
+    line("nothing changed: a change anywhere", sum(any(found) for found in steady), TRIALS)
+    for n in after:
+        trials = [find_changes(levels(random, n_jobs, n), floors=floors, seed=seed) for seed in range(TRIALS)]
+        line(f"one series +10 %, {n} jobs ago: found", sum(bool(found[17]) for found in trials), TRIALS)
+
+
+def levels(random: np.random.Generator, n_jobs: int, n_slower: int = 0) -> list[list[float]]:
+    """Series of medians, of which one is 10 % slower in the last jobs."""
+    values = np.exp(NOISE.jobs(random, N_CONFIGURATIONS, n_jobs))
+    values[17, n_jobs - n_slower :] *= 1.1
+    return [list(map(float, row)) for row in values]
+
+
 def main() -> None:
     """Print the tables."""
     random = np.random.default_rng(SEED)
@@ -125,6 +189,8 @@ def main() -> None:
         lambda: gate(random, ("time",), (1.02, 1.03, 1.05, 1.10)),
         lambda: gate(random, METRICS, (1.05,)),
         lambda: stored(random),
+        lambda: harder(random),
+        lambda: history(random),
     )
     for section in sections:
         began = perf_counter()
