@@ -16,9 +16,9 @@ VERSION = 1
 # Two jobs may add to one history at the same time.
 WAIT_S = 60.0
 _TABLES = """
-CREATE TABLE files (name TEXT PRIMARY KEY, size INTEGER NOT NULL, changed_ns INTEGER NOT NULL);
-CREATE TABLE segments (fingerprint TEXT PRIMARY KEY, device TEXT NOT NULL, settings TEXT NOT NULL);
-CREATE TABLE runs (
+CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, size INTEGER NOT NULL, changed_ns INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS segments (fingerprint TEXT PRIMARY KEY, device TEXT NOT NULL, settings TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (
     run_id TEXT PRIMARY KEY,
     file TEXT NOT NULL REFERENCES files (name) ON DELETE CASCADE,
     segment TEXT NOT NULL REFERENCES segments (fingerprint),
@@ -27,7 +27,7 @@ CREATE TABLE runs (
     "commit" TEXT,
     package_version TEXT NOT NULL
 );
-CREATE TABLE points (
+CREATE TABLE IF NOT EXISTS points (
     run_id TEXT NOT NULL REFERENCES runs (run_id) ON DELETE CASCADE,
     key TEXT NOT NULL,
     metric TEXT NOT NULL,
@@ -36,7 +36,7 @@ CREATE TABLE points (
     PRIMARY KEY (run_id, key, metric),
     CHECK ((value IS NULL) = (why IS NOT NULL))
 ) WITHOUT ROWID;
-CREATE INDEX points_by_series ON points (key, metric);
+CREATE INDEX IF NOT EXISTS points_by_series ON points (key, metric);
 """
 
 
@@ -61,13 +61,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.OperationalError:  # locked, or not readable: somebody else's, not damaged
+        connection.close()
+        raise
     except sqlite3.DatabaseError:  # no database, or a damaged one: nothing is lost with it
         version = -1
     if version == VERSION:
         return connection
     if version != 0:
         connection.close()
-        path.unlink()
+        path.unlink(missing_ok=True)
         return _connect(path)
     connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
     return connection

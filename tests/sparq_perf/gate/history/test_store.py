@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,19 @@ def test_the_index_is_made_anew(history: History, runs: Any, damage: Callable[[P
     history.add(job(runs, "1.jsonl", 1e-3))
     before = history.tracks()
     damage(history.folder / INDEX_NAME)
+    assert history.tracks() == before
+
+
+def test_an_index_in_use_is_not_taken_for_a_damaged_one(
+    history: History, runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.add(job(runs, "1.jsonl", 1e-3))
+    before = history.tracks()
+    monkeypatch.setattr("sparq_perf.gate.history.index.WAIT_S", 0.01)
+    with closing(sqlite3.connect(history.folder / INDEX_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(GateError, match="is locked"):
+            history.tracks()
     assert history.tracks() == before
 
 
