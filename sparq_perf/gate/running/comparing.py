@@ -73,7 +73,7 @@ class Comparison:
 
     def _judge(self, pairs: Sequence[Pair]) -> Outcome:
         base, candidate = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        return check_runs(base, candidate, self.settings, labels=self.labels, spreads=self.spreads)
+        return check_runs(base, candidate, self.settings, method="paired", labels=self.labels, spreads=self.spreads)
 
     def _gather(self, n: int) -> None:
         """All records of an arm in one file, for `sparq-perf gate check` and whoever wants to look."""

@@ -106,9 +106,7 @@ def _prepared(request: Request, tell: Tell) -> Iterator[Comparison]:
 
         if Runner.of(measuring, whole, tuple(arms.values())).lacks_shortcut:
             tell("a revision knows no --no-predict: every process finds ceilings and calibrates, which takes minutes")
-        tell(
-            f"base {base.title}; candidate {candidate.title}; {settings.pairs} pairs of suite {suite.name}"
-        )
+        tell(f"base {base.title}; candidate {candidate.title}; {settings.pairs} pairs of suite {suite.name}")
         yield Comparison(
             folder=out,
             arms=arms,
