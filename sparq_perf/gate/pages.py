@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from sparq_perf.report import wording
 from sparq_perf.report.chart_style import COLOURS
@@ -21,7 +21,9 @@ def render_page(template: str, **fields: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=wording.percent, count=wording.count, moment=wording.moment)
+    environment.filters.update(
+        percent=wording.percent, count=wording.count, moment=wording.moment, breakable=_breakable
+    )
     script = _asset("sparq_perf.gate", "filter.js")
     style = _asset("sparq_perf.report", "report.css") + _asset("sparq_perf.gate", "gate.css")
     return environment.get_template(template).render(
@@ -32,6 +34,11 @@ def render_page(template: str, **fields: Any) -> str:
         script_hash=f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'",
         **fields,
     )
+
+
+def _breakable(key: str) -> Markup:
+    """A configuration's key that breaks between its parts, not within one."""
+    return Markup(escape(key).replace("/", Markup("/<wbr>")))
 
 
 def _asset(package: str, name: str) -> str:

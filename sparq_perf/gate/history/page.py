@@ -12,7 +12,7 @@ from sparq_perf.gate.outputs.rows import show
 from sparq_perf.gate.outputs.writing import write_text
 from sparq_perf.gate.pages import render_page
 from sparq_perf.gate.paired import geometric_mean
-from sparq_perf.report.wording import count, moment
+from sparq_perf.report.wording import count, listed, moment
 
 # Of one drawing, in its own units; the plot lies inside the margins.
 WIDTH, HEIGHT = 340.0, 130.0
@@ -32,13 +32,16 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One series, drawn: points by their order, values on a logarithmic scale."""
+    """One series, drawn: points by their order, values on a logarithmic scale.
+
+    A sentence stands beside whether its change is for the worse.
+    """
 
     title: str
     metric: str
     status: str
     latest: str
-    sentences: tuple[str, ...]
+    sentences: tuple[tuple[bool, str], ...]
     dots: tuple[Dot, ...]
     levels: tuple[tuple[float, float, float], ...]
     changes: tuple[float, ...]
@@ -72,21 +75,22 @@ def render_history(views: Sequence[TrackView], segments: dict[str, dict[str, str
     """The whole page."""
     names = list(dict.fromkeys(view.track.segment for view in views))
     parts = [_segment(name, [view for view in views if view.track.segment == name], segments) for name in names]
-    changed = sum(bool(view.changes) for view in views)
     return render_page(
         "history.html",
         segments=parts,
-        headline=_headline(len(views), changed),
+        headline=_headline([drawing.status for part in parts for drawing in part.drawings]),
         width=WIDTH,
         height=HEIGHT,
         frame=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
     )
 
 
-def _headline(n: int, changed: int) -> str:
-    if not n:
+def _headline(statuses: Sequence[str]) -> str:
+    if not statuses:
         return "Nothing was recorded yet."
-    return f"{changed or 'None'} of {count(n, 'series', 'series')} changed."
+    found = [f"{n} {status}" for status in ("worse", "better") if (n := statuses.count(status))]
+    every = count(len(statuses), "series", "series")
+    return f"{listed(found)} of {every}." if found else f"None of {every} changed."
 
 
 def _segment(name: str, views: Sequence[TrackView], segments: dict[str, dict[str, str]]) -> Segment:
@@ -115,7 +119,9 @@ def _drawing(view: TrackView) -> Drawing:
         metric=TITLES[metric],
         status=("worse" if worse else "better") if view.changes else "steady",
         latest=view.latest,
-        sentences=view.sentences,
+        sentences=tuple(
+            (change.effect > 0, sentence) for change, sentence in zip(view.changes, view.sentences, strict=True)
+        ),
         dots=tuple(
             Dot(x(index), y(point.value), f"{show(point.value, metric)}, {moment(point.began)}, {point.file}")
             for index, point in enumerate(points)

@@ -72,7 +72,7 @@ def test_settings_give_the_smallest_change(folder: Path) -> None:
 
 def test_page(folder: Path, views: list[TrackView]) -> None:
     page = render_history(views, History(folder).segments())
-    assert "2 of 3 series changed." in page
+    assert "1 worse and 1 better of 3 series." in page
     assert page.count("<circle") == 60
     assert page.count('class="change"') == 2
     assert page.count('class="level"') == 5
