@@ -41,6 +41,9 @@ class Outputs:
         except SparqPerfError as error:
             self._write_error(" ".join(str(error).split()))
             raise
+        except Exception as error:  # a bug, whose page must not be that of an earlier run either
+            self._write_error(f"{type(error).__name__}: {' '.join(str(error).split())}")
+            raise
 
     def publish(self, outcome: "Outcome", *, as_json: bool) -> None:
         """Print an outcome, and write it where that was asked for."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from sparq_perf.cli import (
     calibrate,
     doctor,
     gate,
+    history,
     importing,
     predict,
     profiles,
@@ -49,6 +51,7 @@ app.command("validate")(validate.validate)
 app.command("report")(report.report)
 app.command("trace")(trace.trace)
 app.add_typer(gate.app, name="gate")
+app.command("history")(history.history)
 app.command("doctor")(doctor.doctor)
 app.command("hardware")(profiles.hardware)
 app.command("models")(profiles.models)
@@ -73,7 +76,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point: run a command; a domain error is one line on stderr and exit code 2, never a traceback."""
+    """Entry point: run a command; a domain error is one line on stderr and exit code 2, a traceback only for a bug."""
     try:
         code = app(standalone_mode=False)
     except SparqPerfError as error:
@@ -86,8 +89,17 @@ def main() -> None:
         # The reader went away, as `| head` does; typer and rich exit with 1 then, which would say: a regression.
         # Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        code = None
+    except Exception as error:
+        # Python's own exit code is 1 then, which would say the same.
+        traceback.print_exc()
+        code = _fail(f"an error of sparq-perf itself, please report it: {type(error).__name__}: {error}")
+    sys.exit(code if isinstance(code, int) else _without_code())
+
+
+def _without_code() -> int:
+    """A command that ends without saying how is fine, but the gate: it has given no verdict, which is no pass."""
+    return EXIT_BAD_INPUT if sys.argv[1:2] == ["gate"] else 0
 
 
 def _describe_usage(error: Any) -> str:

@@ -11,7 +11,7 @@ from sparq_perf.gate.errors import GateError
 from sparq_perf.gate.values import Configuration
 from sparq_perf.records.environment import Environment
 from sparq_perf.records.observed import Dram, Energy
-from sparq_perf.records.schema import End, Line, Measurement, Run
+from sparq_perf.records.schema import End, Imported, Line, Measurement, Run
 from sparq_perf.records.store import read_lines
 from sparq_profiles import SparqPerfError
 
@@ -58,14 +58,17 @@ def read_runs(path: Path) -> list[ProcessRun]:
     path = path / RECORDS_NAME if path.is_dir() else path
     try:
         lines = read_lines(path)
-        versions = {json.loads(raw)["schema_version"] for raw in path.read_bytes().splitlines()}
+        versions = [json.loads(raw)["schema_version"] for raw in path.read_bytes().splitlines()]
     except SparqPerfError:
         raise
     except Exception as error:  # a file is anybody's: whatever reading it does to this program, it is no pass
         raise GateError(f"{path}: cannot be read as records ({type(error).__name__}: {error})") from error
-    if len(versions) > 1:
-        mixed = " and ".join(map(str, sorted(versions)))
-        raise GateError(f"{path}: holds lines of schema versions {mixed}: give records that one version wrote")
+    for number, version in enumerate(versions, start=1):
+        if version != versions[0]:
+            raise GateError(
+                f"{path}, line {number}: schema_version is {version} and {versions[0]} in line 1: "
+                "give records that one version wrote"
+            )
     runs = _group(lines, path)
     for run in runs:
         _check_ended(run, path)
@@ -77,6 +80,11 @@ def _group(lines: Iterable[Line], path: Path) -> list[ProcessRun]:
     runs: list[ProcessRun] = []
     by_id: dict[str, ProcessRun] = {}
     for line in lines:
+        if isinstance(line, Imported):
+            raise GateError(
+                f"{path}: holds measurements that others made, imported from {line.source}: nothing says under which "
+                "versions and settings: give records of 'sparq-perf run'"
+            )
         if isinstance(line, Run):
             if line.run_id in by_id:
                 raise GateError(f"{path}: run {line.run_id} is in it twice: give each run once")

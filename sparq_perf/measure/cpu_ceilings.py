@@ -68,7 +68,7 @@ class CpuFlush:
 
     @property
     def data(self) -> NDArray[np.float32]:
-        """The whole buffer, which takes its memory when it is first asked for: only finding ceilings reads all of it."""
+        """The whole buffer, which takes its memory when it is first asked for: only ceilings read all of it."""
         if self._data.nbytes < self._all_bytes // 4 * 4:
             self._data = np.ones(self._all_bytes // 4, np.float32)
         return self._data

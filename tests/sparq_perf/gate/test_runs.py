@@ -62,7 +62,7 @@ DAMAGES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "a configuration twice": (lambda lines: [*lines[:2], *lines[1:]], "has two measurement lines of a"),
     "another run's line": (with_field(1, run_id="run-999"), "run run-999 stands before any line"),
     "a version that will be": (with_field(1, schema_version=99), "schema_version is 99"),
-    "mixed versions": (with_field(2, schema_version=2), "holds lines of schema versions 2 and 3"),
+    "mixed versions": (with_field(2, schema_version=2), "line 3: schema_version is 2 and 3 in line 1"),
     "no version": (with_field(1, schema_version="3"), "schema_version is '3'"),
     "a NaN": (with_field(1, samples_s=[float("nan")] * 5), "it should be a finite number"),
     "infinite": (with_field(1, samples_s=[float("inf")] * 5), "it should be a finite number"),
@@ -114,3 +114,15 @@ def test_records_of_earlier_versions_are_read(runs: Any) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (found,) = read_runs(path)
     assert found.configurations["a"].value("time").value == pytest.approx(1e-3)
+
+
+def test_what_others_measured_has_no_environment_to_compare(
+    runs: Any, lines: Any, one_line: Callable[..., str]
+) -> None:
+    stamp = {"run_id": "import-1"}
+    measured = lines.measurement(**stamp, key="a", timer="third_party")
+    path = runs.write("records.jsonl", [lines.imported(**stamp), measured])
+    with pytest.raises(SparqPerfError) as refused:
+        read_runs(path)
+    assert "imported from sweep.csv" in one_line(refused.value)
+    assert "give records of 'sparq-perf run'" in str(refused.value)
