@@ -40,13 +40,14 @@ def aa(
     """Compare a revision with itself, many times over: whatever is found then is a false alarm.
 
     Prints how often the gate alarmed, with the bound of the rate that so many runs can give, and how often it was not
-    green. Leaves spreads.json in --out: how much each configuration varies on this machine, which 'gate run --spreads'
-    takes for its floors. More runs can be added with --resume.
+    green. Leaves in --out, after every run, a table (aa.md), and spreads.json: how much each configuration varies on
+    this machine, which 'gate run --spreads' takes for its floors. After a kill, --resume goes on; with more --runs it
+    adds to those that are there.
 
     Exit codes: 0 no false alarm; 1 one at least; 2 nothing could be judged, a process failed, or bad input; 130
     interrupted.
 
-    Example: sparq-perf gate aa --suite smoke --runs 20
+    Example: sparq-perf gate aa --suite smoke --runs 20 --timeout-s 1.5 --markdown aa.md
     """
     from sparq_perf.gate.running.gating import Request, run_aa
 

@@ -1,6 +1,6 @@
 """The correctness pass: before anything is timed, each contender against the float64 reference on its geometry."""
 
-from sparq_perf.measure.correctness import largest_error
+from sparq_perf.measure.correctness import Steps, largest_error
 from sparq_perf.measure.observing import Place
 from sparq_perf.measure.passes import Site
 from sparq_profiles import AttentionShape, ConfigError, SparqConfig
@@ -11,6 +11,7 @@ class Checker:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._steps = Steps()
         self._errors: dict[tuple[AttentionShape, SparqConfig | None, str], float] = {}
 
     def refusal(self, place: Place) -> str | None:
@@ -29,7 +30,12 @@ class Checker:
         checked = AttentionShape(1, 10**6, shape.n_heads, shape.n_kv_heads, shape.head_dim, shape.dtype)
         key = (checked, contender.config, contender.implementation)
         if key not in self._errors:
+            site, implementation = self._site, contender.implementation
             self._errors[key] = largest_error(
-                checked, contender.config, contender.implementation, self._site.seed, self._site.machine.device
+                checked, contender.config, implementation, site.seed, site.machine.device, self._steps
             )
         return self._errors[key]
+
+    def forget(self) -> None:
+        """Give back what checking took; errors that were found are kept."""
+        self._steps.forget()

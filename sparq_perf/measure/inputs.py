@@ -47,7 +47,8 @@ def build_cache(shape: AttentionShape, k_layout: KLayout, seed: int, device: tor
 def _head(rows: Tensor, seq_len: int, turn: int) -> tuple[Tensor, Tensor]:
     turned = rows.roll(turn, dims=1)
     repetitions = -(-seq_len // rows.shape[1])
-    k, v = torch.cat([turned.roll(n, dims=2) for n in range(repetitions)], dim=1)[:, :seq_len]
+    more = [turned.roll(n, dims=2) for n in range(1, repetitions)]
+    k, v = (torch.cat([turned, *more], dim=1) if more else turned)[:, :seq_len]
     return k, v
 
 

@@ -127,6 +127,7 @@ class Session:
                 if refusal is not None:
                     self._progress.note(refusal)
                     self._fail([place], refusal)
+        self._checker.forget()
 
     def _measure_group(self, group: Group, passes: Sequence[Pass]) -> None:
         needed, available = cache_bytes(group.shape, group.k_layout), self._machine.memory_available_bytes()

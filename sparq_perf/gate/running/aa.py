@@ -11,9 +11,12 @@ from sparq_perf.gate.errors import GateError
 from sparq_perf.gate.false_alarms import FalseAlarms, aa_spreads, false_alarms
 from sparq_perf.gate.metrics import METRICS
 from sparq_perf.gate.outcome import Outcome
+from sparq_perf.gate.outputs.markdown import escape
 from sparq_perf.gate.verdicts import VERDICTS
+from sparq_perf.report.wording import count, moment
 
 SPREADS_NAME = "spreads.json"
+TABLE_NAME = "aa.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +53,47 @@ class AaResult:
         return (*runs, *self.rates.lines)
 
     def as_markdown(self) -> str:
-        """The same as a page."""
-        head = ["Run", "False alarm", *VERDICTS, "Largest effect"]
+        """The same as a page: what was compared with itself, where and when, a row a run, then the rates."""
+        head = ["Run", "Processes", "Minutes", "False alarm", *VERDICTS, "Largest effect"]
+        align = ["---:", "---:", "---:", "---", *("---:" for _ in VERDICTS), "---:"]
         rows = [
             [
                 str(index),
+                str(outcome.base.n_runs + outcome.candidate.n_runs),
+                _minutes(outcome),
                 "yes" if outcome.exit_code == 1 else "no",
                 *(str(outcome.counts[verdict]) for verdict in VERDICTS),
                 _largest_effect(outcome),
             ]
             for index, outcome in enumerate(self.outcomes, start=1)
         ]
-        table = [head, ["---", "---", *("---:" for _ in VERDICTS), "---:"], *rows]
-        rates = "\n".join(f"- {line}" for line in self.rates.lines)
-        return "## sparq-perf gate: A/A\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in table) + f"\n\n{rates}\n"
+        table = "\n".join(f"| {' | '.join(row)} |" for row in [head, align, *rows])
+        rates = "\n".join(f"- {' '.join(line.split())}" for line in self.rates.lines)
+        return f"# A/A: the gate where nothing changed\n\n{self._subject}\n\n{table}\n\n{rates}\n"
+
+    @property
+    def _subject(self) -> str:
+        first, last = self.outcomes[0].base, self.outcomes[-1].candidate
+        when = f", {moment(first.began)} to {moment(last.ended)}" if first.began and last.ended else ""
+        tests = count(len(self.outcomes[0].judgements), "configuration and metric", "configurations and metrics")
+        device = escape(first.device or "a device that was not recorded")
+        commits = f" (commit {escape(', '.join(first.commits))})" if first.commits else ""
+        return (
+            f"One revision{commits} against itself on {device}{when}: {count(len(self.outcomes), 'comparison')} of "
+            f"{tests} each. Whatever REGRESSED here is a false alarm."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
         runs = [{"exit_code": one.exit_code, "verdicts": dict(one.counts)} for one in self.outcomes]
         return {"runs": runs, **self.rates.as_json()}
+
+
+def _minutes(outcome: Outcome) -> str:
+    """From the first process to the last."""
+    sides = (outcome.base, outcome.candidate)
+    began, ended = [side.began for side in sides if side.began], [side.ended for side in sides if side.ended]
+    return f"{(max(ended) - min(began)).total_seconds() / 60:.1f}" if began and ended else "not recorded"
 
 
 def _largest_effect(outcome: Outcome) -> str:

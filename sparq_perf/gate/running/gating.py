@@ -9,7 +9,7 @@ from sparq_perf.gate.checking import Spreads
 from sparq_perf.gate.errors import GateError
 from sparq_perf.gate.outcome import Outcome
 from sparq_perf.gate.outputs import outcome_json, write_text
-from sparq_perf.gate.running.aa import SPREADS_NAME, AaResult, spreads_json
+from sparq_perf.gate.running.aa import SPREADS_NAME, TABLE_NAME, AaResult, spreads_json
 from sparq_perf.gate.running.comparing import Comparison, labels_of
 from sparq_perf.gate.running.pairs import BASE, CANDIDATE, Measure, Pace, Tell
 from sparq_perf.gate.running.processes import Runner
@@ -82,6 +82,7 @@ def run_aa(request: Request, runs: int, tell: Tell) -> AaResult:
             write_text(request.out / f"run-{index + 1:02}" / OUTCOME_NAME, outcome_json(outcomes[-1]))
             # After each, so that a run that is cut short has left what it found.
             write_text(request.out / SPREADS_NAME, spreads_json(outcomes))
+            write_text(request.out / TABLE_NAME, AaResult.of(outcomes).as_markdown())
     return AaResult.of(outcomes)
 
 

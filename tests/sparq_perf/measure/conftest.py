@@ -141,7 +141,7 @@ class Bench:
         points = self.lines.calibration().points
         return {name: Calibrated(self.lines.time_model(), points) for name in implementations}
 
-    def largest_error(self, shape: Any, config: Any, implementation: str, seed: int, device: Any) -> float:
+    def largest_error(self, shape: Any, config: Any, implementation: str, seed: int, device: Any, *_: Any) -> float:
         assert device == self.device
         return self.error
 

@@ -37,7 +37,11 @@ def test_quiet_runs_are_counted_with_the_bound_that_they_give(
     assert lines[:3] == [f"run {n}   quiet  4 SAME" for n in (1, 2, 3)]
     # 1 - 0.05 ** (1 / 3) = 63.2 %
     assert "false alarms   0 of 3 (0.0%; at most 63.2%, 95% confidence) of A/A comparisons" in lines
-    assert "| 3 | no | 0 | 0 | 0 | 0 | 4 | " in (tmp_path / "aa.md").read_text()
+    page = (tmp_path / "aa.md").read_text()
+    assert page == (tmp_path / "aa" / "aa.md").read_text()
+    (third,) = [line for line in page.splitlines() if line.startswith("| 3 | 12 | ")]
+    assert " | no | 0 | 0 | 0 | 0 | 4 | " in third
+    assert "3 comparisons of 4 configurations and metrics each" in page
     spreads = read_spreads(tmp_path / "aa" / "spreads.json")
     assert set(spreads) == {(key(s, c), "time") for s in (512, 1024) for c in (DENSE, SPARQ)}
     assert all(0 <= spread < 0.01 for spread in spreads.values())
