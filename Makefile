@@ -36,11 +36,13 @@ unit: $(VENV)/installed-test  ## The tests alone.
 gate: $(VENV)/installed  ## Hold bytes, launches, registers and the kernels' code against what was accepted; needs no GPU.
 	$(BIN)/sparq-perf gate
 
-bench: $(VENV)/installed  ## Print how fast predicting and starting up are, and what the timing loop adds.
+bench: $(VENV)/installed  ## Print how fast predicting and starting up are, what the timing loop adds, how often the gate errs.
 	$(BIN)/python tests/benchmarks/bench_prediction.py
 	$(BIN)/python tests/benchmarks/bench_timing_loop.py
 	$(BIN)/python tests/benchmarks/bench_sizing.py
 	$(BIN)/python tests/benchmarks/bench_calibration.py
+	$(BIN)/python tests/benchmarks/bench_gate.py
+	$(BIN)/python tests/benchmarks/bench_planted_slowdowns.py
 
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json

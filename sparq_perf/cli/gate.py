@@ -59,6 +59,8 @@ def gate(
     measures how often the gate itself is wrong.
 
     Exit codes: 0 as accepted; 1 something changed; 2 it could not be told, or bad input.
+
+    Example: sparq-perf gate --section analytic --section counted
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)

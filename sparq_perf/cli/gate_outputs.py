@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown page here, for a job's summary.")]
 Junit = Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page here: effect, interval and verdict of each.")]
-Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub workflow commands, which it shows.")]
+Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub's commands that annotate a change.")]
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="A TOML file with [tool.sparq-perf.gate]; the nearest pyproject.toml by default."),

@@ -10,7 +10,7 @@ from sparq_perf.cli.options import print_json
 
 
 def history(
-    folder: Annotated[Path, typer.Argument(help="The history's folder; made where there is none.")],
+    folder: Annotated[Path, typer.Argument(help="The history's folder; --add makes it where there is none.")],
     add: Annotated[
         list[Path] | None,
         typer.Option("--add", help="A records.jsonl, or the folder that holds one, to add; may be given again."),
@@ -23,7 +23,7 @@ def history(
     key: Annotated[str, typer.Option("--key", help="Only configurations like this, such as 'llama-*/cold/*'.")] = "*",
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="The .toml with [tool.sparq-perf.gate]; ./pyproject.toml by default."),
+        typer.Option("--config", help="A .toml with [tool.sparq-perf.gate]; the nearest pyproject.toml by default."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -37,12 +37,15 @@ def history(
     Example: sparq-perf history results --add reports/latest --html history.html
     """
     from sparq_perf.gate.configuring import load_settings
+    from sparq_perf.gate.errors import GateError
     from sparq_perf.gate.history.page import write_history_page
     from sparq_perf.gate.history.store import History
     from sparq_perf.gate.history.view import history_json, history_lines, view_history
     from sparq_perf.gate.metrics import parse_metrics
 
     metrics, settings = parse_metrics(metric or ()), load_settings(config)
+    if not add and not folder.exists():
+        raise GateError(f"{folder}: no such folder: add records to it with --add, or name a history")
     store = History(folder)
     added = [(path, store.add(path)) for path in add or ()]
     views = view_history(store.tracks(metrics, key), settings)
