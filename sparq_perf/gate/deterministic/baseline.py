@@ -70,7 +70,7 @@ def read_baseline(path: Path) -> Baseline:
             f"{path}: no such file: nothing was accepted yet: 'sparq-perf gate --accept --baseline {path}' begins it"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise GateError(f"{path}: cannot be read: {error}") from None
+        raise GateError(f"{path}: cannot be read: {error}: {MEND}") from None
     try:
         data: Any = json.loads(text, parse_constant=_refuse, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
