@@ -9,6 +9,7 @@ import pytest
 
 from sparq_perf.gate.checking import check
 from sparq_perf.gate.runs import read_runs
+from sparq_perf.records.line import SCHEMA_VERSION
 from sparq_profiles import SparqPerfError
 
 KEYS = {"a": 1e-3, "b": 2e-3}
@@ -62,8 +63,8 @@ DAMAGES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "a configuration twice": (lambda lines: [*lines[:2], *lines[1:]], "has two measurement lines of a"),
     "another run's line": (with_field(1, run_id="run-999"), "run run-999 stands before any line"),
     "a version that will be": (with_field(1, schema_version=99), "schema_version is 99"),
-    "mixed versions": (with_field(2, schema_version=2), "line 3: schema_version is 2 and 3 in line 1"),
-    "no version": (with_field(1, schema_version="3"), "schema_version is '3'"),
+    "mixed versions": (with_field(2, schema_version=2), f"line 3: schema_version is 2 and {SCHEMA_VERSION} in line 1"),
+    "no version": (with_field(1, schema_version=str(SCHEMA_VERSION)), "schema_version is '"),
     "a NaN": (with_field(1, samples_s=[float("nan")] * 5), "it should be a finite number"),
     "infinite": (with_field(1, samples_s=[float("inf")] * 5), "it should be a finite number"),
     "no time at all": (with_field(1, samples_s=[0.0] * 5), "it should be greater than 0"),
