@@ -89,8 +89,9 @@ def test_a_flush_reports_the_bandwidth_it_saw(machine: Callable[..., None], monk
     machine({3: 8 * MIB}, available=64 * MIB)
     clock = Clock(monkeypatch, cache_bytes=MIB)
     flush = CpuFlush(2)
+    assert (clock.reads, flush.seen) == ([2 * MIB], [])  # compiled before anything is timed
     assert flush() == pytest.approx(10e9)
-    assert clock.reads == [16 * MIB]
+    assert clock.reads == [2 * MIB, 16 * MIB]
 
 
 def test_ceilings_from_a_fake_clock(machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
