@@ -46,12 +46,12 @@ def ranges(places: Iterable[Place]) -> dict[str, tuple[float, float]]:
 def octaves_beyond(place: Place, seen: Ranges) -> dict[str, float]:
     """Sizes outside what was seen, each with its distance from the nearest seen one in factors of two.
 
-    Nothing is outside where ``seen`` is empty.
+    Nothing is outside a size of which ``seen`` says nothing.
     """
     beyond: dict[str, float] = {}
-    if not seen:
-        return beyond
     for name, value in zip(Place._fields, place, strict=True):
+        if name not in seen:
+            continue
         low, high = seen[name]
         if value < low:
             beyond[name] = log2(low / value)
