@@ -68,8 +68,8 @@ def assemble_pairs(
     def gather(key: str, metric: Metric) -> _Numbers:
         told = [(run.configurations[key], other) for run, other in pairs if key in run.configurations]
         return _Numbers(
-            tuple(configuration.value(metric) for configuration, _ in told),
-            tuple(_value(other, key, metric) for _, other in told),
+            tuple(configuration.value(metric, paired=True) for configuration, _ in told),
+            tuple(_value(other, key, metric, paired=True) for _, other in told),
         )
 
     def build(key: str, metric: Metric, numbers: _Numbers) -> Series:
@@ -147,9 +147,9 @@ def _assemble(
     return assembly
 
 
-def _value(run: ProcessRun, key: str, metric: Metric) -> Value:
+def _value(run: ProcessRun, key: str, metric: Metric, *, paired: bool = False) -> Value:
     configuration: Configuration | None = run.configurations.get(key)
-    return MISSING if configuration is None else configuration.value(metric)
+    return MISSING if configuration is None else configuration.value(metric, paired=paired)
 
 
 def _faults(metric: Metric, numbers: _Numbers) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from math import exp, log
 from typing import Literal
 
 from sparq_perf.gate.metrics import Metric
+from sparq_perf.records.measurement import NOISY
 from sparq_perf.records.observed import Dram, Energy
 from sparq_perf.records.schema import Measurement
 
@@ -42,8 +43,14 @@ class Configuration:
     energy: Energy | None = None
     dram: Dram | None = None
 
-    def value(self, metric: Metric) -> Value:
-        """The metric's number."""
+    def value(self, metric: Metric, *, paired: bool = False) -> Value:
+        """The metric's number.
+
+        Args:
+            metric: which one.
+            paired: pairs of processes show how far medians scatter, whatever each process knew of its own: a median
+                that is noisy and nothing worse counts. To leave such out would keep the quiet ones and call them all.
+        """
         if self.measurement is not None and (wrong := _wrong(self.measurement)):
             # Said once, of the time; what else was seen of a wrong result is nothing.
             return Value("wrong" if metric == "time" else "absent", why=wrong)
@@ -53,7 +60,9 @@ class Configuration:
             return _dram_bytes(self.dram)
         if self.measurement is None:
             return Value("absent", why="no time was recorded")
-        return _time(self.measurement) if metric == "time" else _prediction_error(self.measurement)
+        if metric == "time":
+            return _time(self.measurement, paired)
+        return _prediction_error(self.measurement, paired)
 
 
 def _wrong(measurement: Measurement) -> str | None:
@@ -66,16 +75,18 @@ def _wrong(measurement: Measurement) -> str | None:
     return None
 
 
-def _time(measurement: Measurement) -> Value:
-    if measurement.status != "ok":
-        return Value("refused", why="; ".join(measurement.reasons))
+def _time(measurement: Measurement, paired: bool) -> Value:
+    reasons = measurement.reasons
+    only_noisy = paired and bool(reasons) and all(reason.startswith(NOISY) for reason in reasons)
+    if measurement.status != "ok" and not only_noisy:
+        return Value("refused", why="; ".join(reasons))
     return Value("valid", measurement.median_s, by=f"timer {measurement.timer}")
 
 
-def _prediction_error(measurement: Measurement) -> Value:
+def _prediction_error(measurement: Measurement, paired: bool) -> Value:
     if measurement.prediction is None:
         return Value("absent", why="no prediction was recorded")
-    time = _time(measurement)
+    time = _time(measurement, paired)
     if time.value is None:
         return time
     expected_s = measurement.prediction.time_s.expected

@@ -2,6 +2,7 @@
 
 from sparq_perf.measure.nvml.slowdowns import POWER_CAP
 from sparq_perf.measure.timing import Timing
+from sparq_perf.records.measurement import NOISY
 
 # A median that is not known to 10 %, or a machine a quarter faster or slower than its ceilings say, proves nothing.
 LARGEST_NOISE = 0.10
@@ -33,7 +34,7 @@ def reasons_against(
     if n_samples < FEWEST_SAMPLES:
         reasons.append(f"too few samples: {n_samples}, at least {FEWEST_SAMPLES} are needed for a 95 % interval")
     if noise > LARGEST_NOISE:
-        reasons.append(f"noisy: the median is known to ±{noise:.0%}, ±{LARGEST_NOISE:.0%} is allowed")
+        reasons.append(f"{NOISY}the median is known to ±{noise:.0%}, ±{LARGEST_NOISE:.0%} is allowed")
     if timing.n_starved:
         reasons.append(
             f"starved: in {timing.n_starved} of {n_samples} samples the device caught up with the host, whose time may "

@@ -12,6 +12,9 @@ from sparq_roofline.prediction import TimePrediction
 # or somebody else, who told a time and its standard error.
 Timer = Literal["perf_counter", "cuda_graph", "cuda_events", "third_party"]
 
+# Begins the reason of a measurement whose median is not known well by its own samples.
+NOISY = "noisy: "
+
 
 class Measurement(Subject):
     """One workload measured by one implementation.

@@ -111,25 +111,41 @@ def test_a_new_configuration_is_said_and_not_judged(runs: Any) -> None:
     assert outcome.exit_code == 0
 
 
-def test_noisy_processes_are_left_out(runs: Any) -> None:
+def test_throttled_processes_are_left_out(runs: Any) -> None:
     base, candidate = runs.abba(KEYS, KEYS)
-    mark_noisy(candidate, 2)
+    mark_invalid(candidate, 2, "throttled: heat")
     outcome = check(base, candidate)
     assert reasons(outcome, "a") == "2 of 8 pairs of processes left out: throttled: heat"
     assert verdicts(outcome)["a", "time"] == "SAME"
-    mark_noisy(candidate, 3)
+    mark_invalid(candidate, 3, "throttled: heat")
     outcome = check(base, candidate)
     assert verdicts(outcome)["a", "time"] == "INVALID"
     assert reasons(outcome, "a") == "too few samples: 3 of 8 pairs of processes are not valid: throttled: heat"
 
 
-def mark_noisy(path: Any, n: int) -> None:
+NOISY_MEDIAN = "noisy: the median is known to ±12%, ±10% is allowed"
+
+
+def test_medians_that_are_noisy_and_nothing_worse_count_in_pairs(runs: Any) -> None:
+    """Pairs show how far medians scatter; without pairs nothing does."""
+    base, candidate = runs.abba(KEYS, KEYS)
+    mark_invalid(candidate, 8, NOISY_MEDIAN)
+    outcome = check(base, candidate)
+    assert verdicts(outcome)["a", "time"] == "SAME"
+    assert reasons(outcome, "a") == ""
+    mark_invalid(candidate, 8, NOISY_MEDIAN, "throttled: heat")
+    assert verdicts(check(base, candidate))["a", "time"] == "INVALID"
+    mark_invalid(candidate, 8, NOISY_MEDIAN)
+    assert verdicts(check(base, candidate, method="stored"))["a", "time"] == "INVALID"
+
+
+def mark_invalid(path: Any, n: int, *why: str) -> None:
     import json
 
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     chosen = [line for line in lines if line.get("key") == "a"][:n]
     for line in chosen:
-        line |= {"status": "invalid", "reasons": ["throttled: heat"]}
+        line |= {"status": "invalid", "reasons": list(why)}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
