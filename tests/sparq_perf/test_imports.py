@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "triton", "numba", "pandas", "plotly", "scipy"}
+HEAVY = {"torch", "triton", "numba", "pandas", "plotly", "scipy", "transformers"}
 CLI = """
 import sys
 from sparq_perf.cli.main import main
@@ -36,7 +36,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_a_bare_import_loads_nothing() -> None:
-    loaded = modules_after("import sparq_perf")
+    loaded = modules_after("import sparq_perf, sparq_perf.llm")
     assert "sparq_perf" in loaded
     assert loaded.isdisjoint(HEAVY | {"numpy", "pydantic", "typer", "rich"})
 
