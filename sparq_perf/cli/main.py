@@ -11,6 +11,7 @@ from sparq_perf import __version__
 from sparq_perf.cli import (
     calibrate,
     doctor,
+    fidelity,
     gate,
     history,
     importing,
@@ -48,6 +49,7 @@ app.command("traffic")(traffic.traffic)
 app.command("import")(importing.import_)
 app.command("calibrate")(calibrate.calibrate)
 app.command("validate")(validate.validate)
+app.command("fidelity")(fidelity.fidelity)
 app.command("report")(report.report)
 app.command("trace")(trace.trace)
 app.add_typer(gate.app, name="gate")

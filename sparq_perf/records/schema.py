@@ -9,6 +9,7 @@
     dram           bytes that it moved to and from DRAM, from a pass of its own under the device's counters
     counted        bytes that its kernels' code accesses, counted without a clock or a GPU
     imported       where measurements that others made came from
+    fidelity       one task by one language model, dense or with SparQ
     end            how a run ended
 
 A validator ties a status to the fields it may carry, so that a failed measurement with a time, or a valid one
@@ -20,6 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from sparq_perf.records.environment import Environment, Gpu, Instrument
+from sparq_perf.records.fidelity import Fidelity, LayerFidelity
 from sparq_perf.records.line import SCHEMA_VERSION, Line, NonNegative, Positive, Subject, Text
 from sparq_perf.records.measurement import Measurement, Timer
 from sparq_perf.records.observed import (
@@ -49,9 +51,11 @@ __all__ = [
     "End",
     "Energy",
     "Environment",
+    "Fidelity",
     "Gpu",
     "Imported",
     "Instrument",
+    "LayerFidelity",
     "Line",
     "Measurement",
     "PassName",
@@ -167,7 +171,19 @@ class End(Line):
     elapsed_s: NonNegative
 
 
-AnyLine = Run | CeilingsLine | CalibrationLine | Measurement | Energy | StepProfile | Dram | Counted | Imported | End
+AnyLine = (
+    Run
+    | CeilingsLine
+    | CalibrationLine
+    | Measurement
+    | Energy
+    | StepProfile
+    | Dram
+    | Counted
+    | Imported
+    | Fidelity
+    | End
+)
 
 ANY_LINE: TypeAdapter[AnyLine] = TypeAdapter(Annotated[AnyLine, Field(discriminator="record")])
 

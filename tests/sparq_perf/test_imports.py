@@ -44,8 +44,8 @@ def test_a_bare_import_loads_nothing() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "run", "predict", "sweep", "size", "traffic", "report", "trace", "doctor", "hardware", "models"),
-        *("gate", "gate run", "gate check", "gate aa", "history"),
+        *("", "run", "predict", "sweep", "size", "traffic", "import", "calibrate", "validate", "fidelity", "report"),
+        *("trace", "doctor", "hardware", "models", "gate", "gate run", "gate check", "gate aa", "history"),
     ],
 )
 def test_help_is_light(command: str) -> None:

@@ -14,7 +14,7 @@ from sparq_profiles.load import list_names
 
 COMMANDS = (
     *("run", "predict", "sweep", "size", "traffic", "import", "calibrate", "validate"),
-    *("report", "trace", "gate", "history", "doctor", "hardware", "models"),
+    *("fidelity", "report", "trace", "gate", "history", "doctor", "hardware", "models"),
 )
 
 

@@ -1,0 +1,1 @@
+"""What SparQ does to a language model's answers: metrics against dense, tasks, and the grid that measures both."""
