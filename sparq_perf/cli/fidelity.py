@@ -39,7 +39,9 @@ def fidelity(
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="TASK=FILE in the data set's published format; the project's own by default."),
+        typer.Option(
+            "--data", help="TASK=FILE in the data set's published format, or TASK=hub; the project's own by default."
+        ),
     ] = None,
     context: Annotated[int, typer.Option("--context", min=1, help="Tokens prefilled, at most.")] = 512,
     new_tokens: Annotated[int, typer.Option("--new-tokens", min=1, help="Decode steps of each example.")] = 32,
@@ -54,8 +56,11 @@ def fidelity(
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Also time decode steps of the model.")] = True,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; torch's choice by default.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Record file; what it holds already is not run again.")] = Path(
-        "reports/fidelity/records.jsonl"
+        "reports/latest/fidelity.jsonl"
     ),
+    table: Annotated[
+        Path | None, typer.Option("--markdown", help="Write everything the record file holds as tables to this file.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Run tasks on a language model, dense and with every setting of a grid.
@@ -65,7 +70,7 @@ def fidelity(
     Example: sparq-perf fidelity --model OWNER/NAME --rank 16,32 --top-k 128 --task wikitext --data wikitext=wiki.txt
     """
     configs = _configs(setting, rank, top_k, local_window, mean_value, group_score)
-    tasks = _tasks(task, data)
+    tasks = _tasks(task, data, out.parent / "data")
 
     from sparq_perf.cli.progress import ProgressBar
     from sparq_perf.fidelity.loading import load_model
@@ -85,12 +90,26 @@ def fidelity(
     )
     with ProgressBar(f"fidelity of {loaded.name}") as progress:
         lines = run_fidelity(loaded, plan, progress)
+    if table is not None:
+        _write_tables(out, table)
     if as_json:
         print_json([line.model_dump(mode="json", exclude={"layers"}) for line in lines])
         return
     for text in _table(lines):
         typer.echo(text)
     typer.echo(f"records     {out}")
+
+
+def _write_tables(records: Path, path: Path) -> None:
+    from sparq_perf.fidelity.table import markdown
+    from sparq_perf.records.schema import Fidelity
+    from sparq_perf.records.store import read_lines
+
+    text = markdown(line for line in read_lines(records) if isinstance(line, Fidelity))
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--markdown {path}: cannot be written: {error.strerror}") from None
 
 
 def _configs(
@@ -125,16 +144,19 @@ def _window(text: str, top_k: int) -> int:
     return int(text)
 
 
-def _tasks(names: list[str] | None, data: list[str] | None) -> tuple[tuple["Task", tuple[Path, ...]], ...]:
+def _tasks(
+    names: list[str] | None, data: list[str] | None, folder: Path
+) -> tuple[tuple["Task", tuple[Path, ...]], ...]:
+    from sparq_perf.fidelity.hub import fetch
     from sparq_perf.fidelity.tasks import TASKS, find_task
 
     files: dict[str, list[Path]] = {}
     for text in data or ():
         name, _, path = text.partition("=")
         find_task(name)
-        if not Path(path).is_file():
-            raise ConfigError(f"--data is {text!r}: {path or 'nothing'} is no file: give TASK=FILE")
-        files.setdefault(name, []).append(Path(path))
+        if path != "hub" and not Path(path).is_file():
+            raise ConfigError(f"--data is {text!r}: {path or 'nothing'} is no file: give TASK=FILE or TASK=hub")
+        files.setdefault(name, []).append(fetch(name, folder) if path == "hub" else Path(path))
     chosen = [find_task(name) for name in (names or TASKS)]
     return tuple((task, tuple(files.get(task.name, task.files))) for task in chosen)
 

@@ -11,6 +11,8 @@ from sparq_perf.records.fidelity import LayerFidelity
 from sparq_profiles import SparqConfig
 
 NAMES = ("recall", "mass", "coverage_error", "output_error")
+# Of a record's numbers by head, of which there are a thousand a line: more would tell of the sample.
+DIGITS = 5
 
 
 def attention_scores(q: Tensor, cache: KVCache, config: SparqConfig, y: Tensor) -> dict[str, Tensor]:
@@ -66,7 +68,12 @@ class AttentionScores:
         return tuple(
             LayerFidelity(
                 layer=layer,
-                **{name: tuple((sums[name] / self._counts[layer]).clamp(min=0).tolist()) for name in NAMES},
+                **{
+                    name: tuple(
+                        round(mean, DIGITS) for mean in (sums[name] / self._counts[layer]).clamp(min=0).tolist()
+                    )
+                    for name in NAMES
+                },
             )
             for layer, sums in sorted(self._sums.items())
         )

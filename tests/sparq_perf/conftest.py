@@ -20,8 +20,10 @@ from sparq_perf.records.schema import (
     End,
     Energy,
     Environment,
+    Fidelity,
     Imported,
     Instrument,
+    LayerFidelity,
     Measurement,
     PlannedPass,
     ProfiledKernel,
@@ -211,6 +213,25 @@ class Lines:
         defaults |= {"device": "Test CPU", "hardware": self.hardware(), "n_measurements": 3}
         return Imported(**{**self.stamp, **defaults, **fields})
 
+    def fidelity(self, **fields: Any) -> Fidelity:
+        heads = LayerFidelity(layer=0, recall=(0.5, 1), mass=(0.9, 1), coverage_error=(0.1, 0), output_error=(0.2, 0))
+        defaults: dict[str, Any] = {
+            "key": "fidelity",
+            "model": "tiny",
+            "device": "Test CPU",
+            "versions": {"torch": "2"},
+        }
+        defaults |= {"shape": SHAPE, "n_layers": 2, "config": CONFIG, "implementation": "sparq-cpu", "task": "wikitext"}
+        defaults |= {
+            "dataset": "wiki.txt",
+            "dataset_sha256": "ab" * 32,
+            "context": 100,
+            "new_tokens": 8,
+            "n_examples": 2,
+        }
+        defaults |= {"seed": 0, "transfer_ratio": 0.2, "scores": {"kl_nats": 0.1}, "stderr": {"kl_nats": 0.01}}
+        return Fidelity(**{**self.stamp, **defaults, "layers": (heads,), **fields})
+
     def end(self, **fields: Any) -> End:
         return End(**{**self.stamp, "outcome": "complete", "n_measured": 2, "n_missing": 0, "elapsed_s": 9.5, **fields})
 
@@ -247,6 +268,8 @@ def every_kind(lines: Lines) -> list[Any]:
         lines.counted(),
         lines.counted(architecture=None, steps=(), absence=Absence(kind="not_asked", detail="too large")),
         lines.imported(),
+        lines.fidelity(),
+        lines.fidelity(config=None, transfer_ratio=None, layers=()),
         lines.end(),
     ]
 

@@ -21,7 +21,7 @@ from sparq_perf.records.schema import (
 SCHEMA_FILE = Path(__file__).parents[3] / "docs" / "records.schema.json"
 KINDS = (
     *("run", "ceilings", "calibration", "measurement"),
-    *("energy", "step_profile", "dram", "counted", "imported", "end"),
+    *("energy", "step_profile", "dram", "counted", "imported", "fidelity", "end"),
 )
 
 
@@ -177,6 +177,19 @@ def test_an_unknown_kind_of_line_is_refused(lines: Any) -> None:
 
 def resolve(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     return schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"config": None}, "transfer_ratio must be given exactly where config is"),
+        ({"transfer_ratio": None}, "transfer_ratio must be given exactly where config is"),
+        ({"config": None, "transfer_ratio": None}, "dense attention has no layers that differ"),
+    ],
+)
+def test_fidelity_of_dense(lines: Any, fields: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValidationError, match=match):
+        lines.fidelity(**fields)
 
 
 def test_json_schema_describes_every_kind_of_line(every_kind: list[Any]) -> None:
