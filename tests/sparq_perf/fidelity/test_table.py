@@ -19,7 +19,7 @@ def test_a_table_for_each_task_and_size(lines: Any) -> None:
     assert text.splitlines()[:9] == [
         "### wikitext, context 100",
         "",
-        "tiny, 2 examples, batch 2, 8 decode steps each.",
+        "tiny, 2 examples, batch 1, 8 decode steps each.",
         "",
         "| transfers | r | k | l | mean value | group rule | KL, nats | perplexity |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
