@@ -10,6 +10,7 @@ from typing import Any
 
 from sparq_perf.llm.errors import LlmError
 
+DEVICES = ("cpu", "cuda")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -49,6 +50,8 @@ def load_model(
     except ImportError as error:
         raise LlmError(f"a language model needs transformers ({error}): pip install 'sparq-perf[llm]'") from None
     _check_files(source, gguf_file)
+    if device not in DEVICES or (device == "cuda" and not torch.cuda.is_available()):
+        raise LlmError(f"--device is {device!r}: choose cpu, or cuda where torch finds a GPU")
     options = {} if gguf_file is None else {"gguf_file": gguf_file}
     transformers_logging.disable_progress_bar()
     # It warns of things that nobody here can change, such as a config's old keys.

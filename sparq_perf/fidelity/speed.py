@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from sparq_perf.fidelity.decoding import Decoder, Prefilled
 from sparq_perf.llm import enable_sparq
 from sparq_profiles import SparqConfig
@@ -56,9 +58,11 @@ def time_steps(
             try:
                 # Enabling hands caches back when it ends, so each round takes its cache over in one unmeasured step.
                 decoders[way].step(token)
+                _finish(model)
                 start = clock()
                 for _ in range(STEPS_A_ROUND):
                     decoders[way].step(token)
+                _finish(model)
                 taken = clock() - start
                 if round_:  # the first compiles and warms up
                     times[way].append(taken / STEPS_A_ROUND)
@@ -68,6 +72,12 @@ def time_steps(
     medians = {way: sorted(samples)[len(samples) // 2] for way, samples in times.items()}
     dense_by = min((own, KERNEL), key=medians.__getitem__)
     return StepTimes(medians[dense_by], dense_by, {config: medians[config] for config in configs})
+
+
+def _finish(model: Any) -> None:
+    """Wait for a GPU, which takes orders ahead of doing them."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
 
 
 def predicted_step_speedup(model: Any, heads: AttentionStep, n_layers: int) -> float:

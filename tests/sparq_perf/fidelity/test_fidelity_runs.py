@@ -174,6 +174,7 @@ def test_the_command(model_folder: Path, tmp_path: Path) -> None:
         ("--model {here} --gguf-file x.gguf", LlmError, "x.gguf: no such file: it holds no .gguf"),
         ("--model {here}/a.gguf", LlmError, "is a file: give its folder"),
         ("--model {here} --dtype int4", LlmError, "--dtype is 'int4'"),
+        ("--model {here} --gguf-file a.gguf --device tpu", LlmError, "--device is 'tpu'"),
         ("--model {here} --setting 8", ConfigError, "--setting is '8': give rank:top_k"),
         ("--model {here} --mean-value maybe", ConfigError, "choose on, off or both"),
         ("--model {here} --local-window half", ConfigError, "--local-window is 'half'"),
