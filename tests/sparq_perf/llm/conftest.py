@@ -18,7 +18,8 @@ PAD = 0
 
 def _tiny(family: str, *, n_layers: int = 2, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
     """A model of two layers in eval mode; 4 query heads on 2 KV heads of 16 where the family has groups."""
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    import transformers
+
     common: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "hidden_size": 64,
@@ -77,6 +78,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def tiny() -> Callable[..., Any]:
+    pytest.importorskip("transformers", reason="transformers is not installed")
     return _tiny
 
 
