@@ -2,8 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lint unit gate bench schema compiled clean
-.PHONY: help report test lint unit bench fidelity schema compiled clean
+.PHONY: help report test lint unit gate bench fidelity schema compiled clean
 
 # The first Python that runs and is new enough; `make PYTHON=/path/to/python` overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
