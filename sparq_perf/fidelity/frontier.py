@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sparq_perf.fidelity.tolerance import Metric, Tolerance
-from sparq_perf.records.fidelity import Fidelity
+from sparq_perf.records.fidelity import Fidelity, LayerFidelity
 from sparq_perf.records.line import Line
-from sparq_profiles import SparqConfig, SparqPerfError
+from sparq_profiles import AttentionShape, SparqConfig, SparqPerfError
 
 # Lines of this task carry times, no scores of answers.
 SPEED_TASK = "decode-speed"
@@ -76,18 +76,22 @@ class SettingPoint:
     """One SparQ setting in one bench.
 
     Attributes:
+        shape: of the last decode step.
         transfer_ratio: the paper's elements per head over dense's.
         scores: by their names in the record; stderr: their standard errors, where there are several examples.
         dense_scores, dense_stderr: of the same bench's dense line; empty without one.
+        layers: attention by layer and head; empty in tasks that do not look at it.
     """
 
     bench: Bench
     config: SparqConfig
+    shape: AttentionShape
     transfer_ratio: float
     scores: Mapping[str, float]
     stderr: Mapping[str, float]
     dense_scores: Mapping[str, float]
     dense_stderr: Mapping[str, float]
+    layers: tuple[LayerFidelity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,8 @@ def points_of(lines: Iterable[Line]) -> list[SettingPoint]:
             continue
         dense = newest.get((bench, None))
         against = (dense.scores, dense.stderr) if dense else ({}, {})
-        points.append(SettingPoint(bench, config, line.transfer_ratio, line.scores, line.stderr, *against))
+        told = (line.shape, line.transfer_ratio, line.scores, line.stderr)
+        points.append(SettingPoint(bench, config, *told, *against, line.layers))
     return points
 
 
@@ -259,7 +264,8 @@ class _Priced:
 def _alike(one: _Priced, best: _Priced) -> bool:
     if one.judgement != best.judgement or not math.isclose(one.price, best.price, rel_tol=1e-9):
         return False
-    noise = math.hypot(one.loss.stderr or 0.0, best.loss.stderr or 0.0)
+    # The examples' own spread is no noise of a difference between two settings on the same examples.
+    noise = math.hypot(one.loss.stderr or 0.0, best.loss.stderr or 0.0) if best.loss.paired else 0.0
     return one.loss.value - best.loss.value <= noise
 
 

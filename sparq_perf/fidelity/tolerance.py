@@ -62,14 +62,14 @@ class Tolerance:
         return f"{self.metric}={self.limit:g}"
 
 
+# The first that a model was measured by is a report's headline.
 DEFAULT_TOLERANCES = (
-    Tolerance("kl", 0.01),
     Tolerance("kl", 0.05),
-    Tolerance("kl", 0.1),
-    Tolerance("agreement", 0.95),
+    Tolerance("kl", 0.01),
     Tolerance("agreement", 0.9),
-    Tolerance("perplexity", 1.02),
+    Tolerance("agreement", 0.95),
     Tolerance("perplexity", 1.05),
+    Tolerance("perplexity", 1.02),
     Tolerance("accuracy", 0.01),
 )
 

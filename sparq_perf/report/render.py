@@ -30,16 +30,17 @@ _FILTERS: dict[str, Callable[..., str]] = {
 }
 
 
-def write_report(lines: list[Line], path: Path, *, timeline: str | None = None) -> None:
+def write_report(lines: list[Line], path: Path, *, timeline: str | None = None, fidelity: str | None = None) -> None:
     """Write the report of some records; a reader of ``path`` sees the old file or the new one, never half.
 
-    ``timeline`` is the name of a trace that was written beside it, to be told; None where there is none.
+    ``timeline`` and ``fidelity`` are the names of a trace and of a fidelity page that were written beside it, to be
+    told; None where there is none.
     """
-    write_page(render(build_view(lines), timeline=timeline), path)
+    write_page(render(build_view(lines), timeline=timeline, fidelity=fidelity), path)
 
 
-def render(view: ReportView, *, timeline: str | None = None) -> str:
-    """The whole page; ``timeline`` as for `write_report`."""
+def render(view: ReportView, *, timeline: str | None = None, fidelity: str | None = None) -> str:
+    """The whole page; ``timeline`` and ``fidelity`` as for `write_report`."""
     charts = build_charts(view)
     templates = environment(_PACKAGE, filters=_FILTERS)
     templates.globals.update(seconds=wording.seconds, times_faster=wording.times_faster)
@@ -57,6 +58,7 @@ def render(view: ReportView, *, timeline: str | None = None) -> str:
         figures=Markup(script_json(_page_data(charts))),
         facets=_facets(view),
         timeline=timeline,
+        fidelity=fidelity,
     )
 
 
