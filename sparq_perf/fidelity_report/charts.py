@@ -17,6 +17,8 @@ from sparq_profiles import SparqConfig
 
 Names = Mapping[SparqConfig | None, str]
 
+_NOTE: dict[str, Any] = {"showarrow": False, "font": {"size": 11, "color": style.MUTED.light}}
+
 # Below this a KL is rounding: drawn here, its number in the hover text.
 LEAST_KL = 1e-6
 
@@ -103,7 +105,7 @@ def _transfer_figure(
             names[point.config], f"1/{1 / ratio:.2f} of the transfers ({ratio:.4f})", _told(point, score)
         )
 
-    placed = [(point.transfer_ratio, point) for point in points]
+    placed = [(_apart(point), point) for point in points]
     front = pareto_front(points, transfers, lambda point: _loss(point, score))
     ratios = [point.transfer_ratio for point in points]
     low, high = min(ratios), max(ratios)
@@ -115,9 +117,16 @@ def _transfer_figure(
         ticktext=[f"1/{round(1 / half)}" if half < 1 else "1" for half in halves],
         range=style.log_range(low, high, 1.3),
     )
-    line = [(point.transfer_ratio, point) for point in front]
+    line = [(_apart(point), point) for point in front]
     traces = [_front(line, score), *_families(placed, score, hover, hollow=False)]
-    return {"data": traces, "layout": _layout(points, score, x, limits, _labels(line, score))}
+    dense = points[0].dense_scores.get(score.name) if not score.log and score.name != "agreement" else None
+    return {"data": traces, "layout": _layout(points, score, x, limits, _labels(line, score), dense)}
+
+
+def _apart(point: SettingPoint) -> float:
+    """The transfer ratio, families of equal ratios a little apart so that their error bars can be read."""
+    place = list(LOOKS).index(family(point.config)) - (len(LOOKS) - 1) / 2
+    return point.transfer_ratio * math.exp(0.025 * place)
 
 
 def _speed_figure(pairs: Sequence[tuple[SettingPoint, Speedup]], score: Score, names: Names) -> dict[str, Any]:
@@ -213,7 +222,12 @@ def _front(line: Sequence[tuple[float, SettingPoint]], score: Score) -> dict[str
 
 
 def _labels(line: Sequence[tuple[float, SettingPoint]], score: Score) -> list[tuple[float, float, str]]:
-    return [(x, _drawn(point, score), f"{point.config.rank}, {point.config.top_k}") for x, point in line]
+    """A name for each point of a front; settings of the same r, k and score share one, at the leftmost."""
+    named: dict[tuple[str, float], float] = {}
+    for x, point in line:
+        key = (f"{point.config.rank}, {point.config.top_k}", _drawn(point, score))
+        named[key] = min(x, named.get(key, x))
+    return [(x, value, text) for (text, value), x in named.items()]
 
 
 def _layout(
@@ -222,10 +236,12 @@ def _layout(
     x: dict[str, Any],
     limits: Sequence[float],
     labels: Sequence[tuple[float, float, str]],
+    dense: float | None = None,
 ) -> dict[str, Any]:
     ends = [(_drawn(point, score), *_ends(point, score)) for point in points]
-    low = min([value - down for value, down, _ in ends] + list(limits))
-    high = max([value + up for value, _, up in ends] + list(limits))
+    lines = [*limits, *([] if dense is None else [dense])]
+    low = min([value - down for value, down, _ in ends] + lines)
+    high = max([value + up for value, _, up in ends] + lines)
     if score.log:
         low, high = max(low, LEAST_KL), max(high, LEAST_KL)
         ticks = style.log_ticks(low / 1.4, high * 1.4, 8, lambda value: f"{value:.10g}")
@@ -233,22 +249,23 @@ def _layout(
     else:
         edge = 0.12 * (high - low) or 0.1
         y = style.axis(score.title, range=[low - edge, high + edge], nticks=7)
-    font = {"size": 11, "color": style.MUTED.light}
-    log_x = x.get("type") == "log"
-    notes = [
-        {
-            "x": math.log10(at) if log_x else at,
-            "y": math.log10(value) if score.log else value,
-            "text": text,
-            "showarrow": False,
-            # Below a front of losses, above one of gains: where no other setting can stand.
-            "yshift": -13 if score.sign > 0 else 13,
-            "xshift": -17 if log_x else 17,
-            "font": font,
-        }
-        for at, value, text in labels
-    ]
-    return style.layout(400, x, y, annotations=notes, shapes=[_line(y=limit) for limit in limits])
+    notes = [_label(*label, score, log_x=x.get("type") == "log") for label in labels]
+    if dense is not None:
+        notes.append({**_NOTE, "x": 1, "xref": "paper", "xanchor": "right", "y": dense, "yshift": 8, "text": "dense"})
+    return style.layout(400, x, y, annotations=notes, shapes=[_line(y=value) for value in lines])
+
+
+def _label(at: float, value: float, text: str, score: Score, *, log_x: bool) -> dict[str, Any]:
+    """A name beside a point of a front: below one of losses, above one of gains, where no other setting can stand."""
+    return {
+        **_NOTE,
+        "x": math.log10(at) if log_x else at,
+        "y": math.log10(value) if score.log else value,
+        "text": text,
+        "xanchor": "right" if log_x else "left",
+        "xshift": -6 if log_x else 6,
+        "yshift": -9 if score.sign > 0 else 9,
+    }
 
 
 def _line(x: float | None = None, y: float | None = None) -> dict[str, Any]:
@@ -258,7 +275,12 @@ def _line(x: float | None = None, y: float | None = None) -> dict[str, Any]:
         place = {"x0": x, "x1": x, "xref": "x", "y0": 0, "y1": 1, "yref": "paper"}
     else:
         place = {"x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y, "yref": "y"}
-    return {"type": "line", "line": {"color": style.AXIS.light, "width": 1.2, "dash": "dot"}, **place}
+    return {
+        "type": "line",
+        "line": {"color": style.SLATE.light, "width": 1.2, "dash": "dot"},
+        "layer": "below",
+        **place,
+    }
 
 
 def _limits(score: Score, tolerances: Sequence[Tolerance]) -> list[float]:

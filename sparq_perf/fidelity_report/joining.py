@@ -120,7 +120,7 @@ class Joiner:
             analytic_bytes=bench.n_layers * sparq_bytes,
             analytic_share=sparq_bytes / dense_bytes,
             counted=counted,
-            no_counted=None if counted else "no counted bytes of these settings and heads in the records",
+            no_counted=None if counted else "no counted bytes of these settings and heads",
         )
 
     def unused(self, points: Iterable[SettingPoint]) -> str | None:
@@ -183,7 +183,8 @@ class Joiner:
             return f"no {SPEED_TASK} lines in the records"
         if not any(line.model == point.bench.model for line in self._timed):
             return f"the {SPEED_TASK} lines are of other models"
-        return f"no {SPEED_TASK} line has these settings"
+        timed = sorted({(line.config.rank, line.config.top_k) for line in self._timed if line.config})
+        return f"no {SPEED_TASK} line has these settings (timed: {', '.join(f'r {r} k {k}' for r, k in timed)})"
 
     def _why_no_attention(self, point: SettingPoint) -> str:
         config, heads = _subject(point)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from sparq_perf.fidelity.frontier import Bench, Loss, Recommendation, SettingPoint, loss_of
 from sparq_perf.fidelity.tolerance import Metric, Tolerance
+from sparq_perf.report.settings import other_settings
 from sparq_perf.report.wording import count, listed, significant
 from sparq_profiles import SparqConfig
 
@@ -40,12 +41,23 @@ class Answer:
     point: SettingPoint | None
 
     @property
-    def sentence(self) -> str:
-        """In one line, without the notes but the first."""
-        if self.setting is None:
+    def rest(self) -> str:
+        """The settings that ``setting`` leaves out."""
+        words = other_settings(self.point.config).split(", ") if self.point and self.setting else []
+        return ", ".join(word for word in words if word not in (self.setting or ""))
+
+    @property
+    def headline(self) -> str:
+        """The setting, what it transfers and loses; or that there is none."""
+        if self.point is None:
             return f"For {self.asked}: {self.notes[0]}"
-        first = f" {self.notes[0]}" if self.notes else ""
-        return f"For {self.asked}: {self.setting}, {self.transfers} of the dense transfers, {self.loss}.{first}"
+        share = f"{self.point.transfer_ratio:.2g} of the dense transfers"
+        return f"For {self.asked}: {self.setting}, {share}, {self.loss}."
+
+    @property
+    def sentence(self) -> str:
+        """The headline, and how sure it is."""
+        return " ".join((self.headline, *(self.notes if self.point is not None else ())))
 
 
 def asked_words(tolerance: Tolerance) -> str:

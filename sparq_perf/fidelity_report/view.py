@@ -8,6 +8,7 @@ from sparq_perf.fidelity.table import SHOWN
 from sparq_perf.fidelity.tolerance import DEFAULT_TOLERANCES, Tolerance
 from sparq_perf.fidelity_report.joining import Joined, Joiner
 from sparq_perf.fidelity_report.sources import Source, provenance_facts
+from sparq_perf.fidelity_report.speeds import speed_cell
 from sparq_perf.fidelity_report.verdict import Answer, answer, asked_words
 from sparq_perf.records.fidelity import Fidelity
 from sparq_perf.records.schema import Line
@@ -55,6 +56,30 @@ class BenchView:
     rows: tuple[Row, ...]
     answers: tuple[Answer, ...]
 
+    def joined_of(self, point: SettingPoint) -> Joined:
+        """What stands beside one of the settings."""
+        return next(joined for own, joined in self.settings if own == point)
+
+    @property
+    def dense_bytes(self) -> float:
+        """Minimum traffic of dense attention in every layer, beside the settings' `Joined.analytic_bytes`."""
+        return self.settings[0][1].analytic_bytes / self.settings[0][1].analytic_share
+
+    @property
+    def no_steps(self) -> str | None:
+        """Why no setting has a measured step of the whole model; None where one has."""
+        return None if any(j.steps for _, j in self.settings) else _shared(j.no_steps for _, j in self.settings)
+
+    @property
+    def no_attention(self) -> str | None:
+        """Why no setting has a measured or predicted attention; None where one has."""
+        return None if any(j.attention for _, j in self.settings) else _shared(j.no_attention for _, j in self.settings)
+
+    @property
+    def no_counted(self) -> str | None:
+        """Why no setting has counted bytes; None where one has."""
+        return None if any(j.counted for _, j in self.settings) else _shared(j.no_counted for _, j in self.settings)
+
     @property
     def settings(self) -> tuple[tuple[SettingPoint, Joined], ...]:
         """The settings with what stands beside them, dense left out."""
@@ -66,7 +91,7 @@ class FidelityView:
     """The page's content.
 
     Attributes:
-        headline_of: what it was measured on; empty without an answer.
+        headline_notes: how sure it is, and what it was measured on; empty without an answer.
         unanswered: tolerances that no bench has a score for.
         cautions: what weakens every number of the page.
         facts: provenance, name and value.
@@ -74,7 +99,7 @@ class FidelityView:
 
     models: str
     headline: str
-    headline_of: str
+    headline_notes: str
     tolerances: tuple[Tolerance, ...]
     benches: tuple[BenchView, ...]
     unanswered: tuple[str, ...]
@@ -110,11 +135,11 @@ def build_view(
     answered = {a.asked for view in benches for a in view.answers}
     missing = [str(tolerance) for tolerance in tolerances if asked_words(tolerance) not in answered]
     unused = joiner.unused(points)
-    headline, headline_of = _headline(benches)
+    headline, headline_notes = _headline(benches)
     return FidelityView(
         models=listed(dict.fromkeys(line.model for line in fidelity)),
         headline=headline,
-        headline_of=headline_of,
+        headline_notes=headline_notes,
         tolerances=chosen,
         benches=benches,
         unanswered=tuple(missing),
@@ -158,6 +183,10 @@ def _bench_view(
     )
 
 
+def _shared(reasons: Iterable[str | None]) -> str:
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or "no setting was measured"
+
+
 def _cells(scores: Mapping[str, float], stderr: Mapping[str, float], names: Iterable[str]) -> tuple[Cell, ...]:
     cells = []
     for name in names:
@@ -168,14 +197,25 @@ def _cells(scores: Mapping[str, float], stderr: Mapping[str, float], names: Iter
 
 
 def _headline(benches: Sequence[BenchView]) -> tuple[str, str]:
-    """The first answer of the first bench that has one, and what it was measured on."""
+    """The first answer of the first bench that has one; how sure it is and what it was measured on."""
     if not benches:
         return "No setting was measured: the records hold dense attention only.", ""
     found = next(((view, view.answers[0]) for view in benches if view.answers), None)
     if found is None:
         n_settings = sum(len(view.settings) for view in benches)
         return f"{count(n_settings, 'setting')} measured, none by a tolerance's metric.", ""
-    return found[1].sentence, f"{found[0].title}. {found[0].facts}"
+    bench, first = found
+    notes = [*first.notes, *_speed_notes(bench, first.point)] if first.point is not None else []
+    return first.headline, " ".join((*notes, f"Measured on {bench.title}. {bench.facts}"))
+
+
+def _speed_notes(bench: BenchView, point: SettingPoint) -> Iterable[str]:
+    joined = bench.joined_of(point)
+    for what, speedups in (("The step of the whole model", joined.steps), ("Attention alone", joined.attention)):
+        cell = speed_cell(speedups)
+        if cell.measured:
+            beside = f"; {cell.predicted}" if cell.predicted else ""
+            yield f"{what} is {cell.measured} as fast as dense ({cell.where}{beside})."
 
 
 def _cautions(benches: Sequence[BenchView]) -> list[str]:
