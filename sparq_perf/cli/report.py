@@ -51,7 +51,7 @@ def report(
     lines = read_lines(path)
     about_fidelity = any(isinstance(line, Fidelity) for line in lines)
     if not about_fidelity and (speed or tolerance or hardware):
-        named = next(name for name in ("speed", "tolerance", "hardware") if locals()[name])
+        named = "speed" if speed else "tolerance" if tolerance else "hardware"
         raise ConfigError(f"--{named}: {path} holds no fidelity lines: give a file that 'sparq-perf fidelity' wrote")
     view = _fidelity_view(path, lines, speed, tolerance, hardware) if about_fidelity else None
     if view is not None and all(isinstance(line, Fidelity) for line in lines):
@@ -69,11 +69,10 @@ def report(
         beside = target.with_name(FIDELITY_NAME)
         _write_fidelity(view, beside, target.name)
     _write_run(lines, target, None if beside is None else beside.name)
+    for text in (*_told(view), f"fidelity    {beside}") if view is not None else ():
+        typer.echo(text)
     for text in summarise(lines, target):
         typer.echo(text)
-    if view is not None:
-        for text in (*_told(view), f"fidelity    {beside}"):
-            typer.echo(text)
 
 
 def _fidelity_view(

@@ -65,22 +65,22 @@ def asked_words(tolerance: Tolerance) -> str:
     limit = f"{tolerance.limit:g}"
     return {
         "kl": f"KL at most {limit} nats",
-        "agreement": f"agreement of at least {tolerance.limit * 100:g} %",
-        "perplexity": f"perplexity at most {limit} × dense",
+        "agreement": f"agreement of at least {tolerance.limit * 100:g}\u00a0%",
+        "perplexity": f"perplexity at most {limit}\u00a0× dense",
         "accuracy": f"accuracy at most {limit} below dense",
     }[tolerance.metric]
 
 
 def loss_words(loss: Loss, metric: Metric) -> str:
     """A loss as the metric is read, with its standard error."""
-    error = f" ± {_near(loss.stderr, loss.value)}" if loss.stderr is not None and loss.paired else ""
+    error = f"\u00a0±\u00a0{_near(loss.stderr, loss.value)}" if loss.stderr is not None and loss.paired else ""
     if metric == "kl":
-        return f"KL {significant(loss.value, 2)}{error} nats"
+        return f"KL {significant(loss.value, 2)}{error}\u00a0nats"
     if metric == "agreement":
-        spread = f" ± {loss.stderr * 100:.1f}" if loss.stderr is not None else ""
-        return f"agreement {(1 - loss.value) * 100:.1f}{spread} %"
+        spread = f"\u00a0±\u00a0{loss.stderr * 100:.1f}" if loss.stderr is not None else ""
+        return f"agreement {(1 - loss.value) * 100:.1f}{spread}\u00a0%"
     if metric == "perplexity":
-        return f"perplexity {loss.value:.3f} × dense"
+        return f"perplexity {loss.value:.3f}\u00a0× dense"
     return f"accuracy {abs(loss.value):.3f} {'below' if loss.value > 0 else 'above'} dense"
 
 
