@@ -80,6 +80,8 @@ def speed_charts(bench: BenchView, names: Names, kind: str) -> tuple[Chart, ...]
         for speedup in _speedups(joined, kind):
             if _value(point, found[0]) is not None:
                 places.setdefault(speedup.place.words, []).append((point, speedup))
+    # Places where something was measured come before those of predictions alone.
+    ordered = sorted(places.items(), key=lambda item: not any(speedup.measured for _, speedup in item[1]))
     what = "whole model's step" if kind == "step" else "attention"
     return tuple(
         Chart(
@@ -88,7 +90,7 @@ def speed_charts(bench: BenchView, names: Names, kind: str) -> tuple[Chart, ...]
             f"{found[0].title} against speedup of the {what}: {place}",
             _speed_figure(pairs, found[0], names),
         )
-        for index, (place, pairs) in enumerate(places.items())
+        for index, (place, pairs) in enumerate(ordered)
     )
 
 

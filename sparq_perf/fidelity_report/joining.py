@@ -43,7 +43,7 @@ class Speedup:
     Attributes:
         measured: None where it is predicted only.
         span: its interval; None where the records have none.
-        predicted_by: what ``predicted`` rests on.
+        predicted_by: what ``predicted`` rests on, or when it was made: ``by bytes alone``.
     """
 
     place: Place
@@ -142,7 +142,7 @@ class Joiner:
                 line.scores["step_speedup"],
                 None,
                 line.scores.get("predicted_step_speedup"),
-                "bytes: every byte costs the same",
+                "by bytes alone",
                 line.implementation,
             )
             for line in self._timed
@@ -157,7 +157,7 @@ class Joiner:
             predicted = one.predicted_speedup.expected if one.predicted_speedup else None
             place = _place(one.sparq.shape, self._device(one.sparq), one.sparq.cache_state)
             span = (one.speedup.lower, one.speedup.upper)
-            by = "a prediction made before the measurement"
+            by = "before the measurement"
             found.append(Speedup(place, one.speedup.expected, span, predicted, by, one.sparq.implementation))
         # Of several implementations at one place the fastest counts, as in the run's report.
         fastest: dict[Place, Speedup] = {}
@@ -175,7 +175,7 @@ class Joiner:
         if speedup is None:
             return ()
         place = _place(point.shape, self._hardware.title, "")
-        by = f"the roofline of {self._hardware.name}"
+        by = f"by the roofline of {self._hardware.name}"
         return (Speedup(place, None, None, speedup.expected, by, "roofline"),)
 
     def _why_no_steps(self, point: SettingPoint) -> str:

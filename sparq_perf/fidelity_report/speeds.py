@@ -22,7 +22,7 @@ def speed_cell(speedups: Sequence[Speedup]) -> SpeedCell:
     shown = measured or list(speedups)
     predicted = [one.predicted for one in shown if one.predicted is not None]
     by = list(dict.fromkeys(one.predicted_by for one in shown if one.predicted is not None))
-    told = f"{_reach(predicted)} predicted by {', '.join(by)}" if predicted else None
+    told = f"{_reach(predicted)} predicted {', '.join(by)}" if predicted else None
     if not measured:
         return SpeedCell(None, None, told)
     where = measured[0].place.words if len(measured) == 1 else count(len(measured), "place")

@@ -139,7 +139,7 @@ def test_the_table_has_errors_bytes_and_reasons(grid: Any) -> None:
     assert "Step of the whole model not measured: no decode-speed lines in the records." in page.text
     assert "Attention not measured: no measurements of attention were given." in page.text
     timed = page_of([*grid.quality(), grid.timed(NEAR)])
-    assert "1.50×Test CPU, float32, batch 2, 108 tokens1.75× predicted by bytes" in timed.text
+    assert "1.50×Test CPU, float32, batch 2, 108 tokens1.75× predicted by bytes alone" in timed.text
     assert "no decode-speed line has these settings (timed: r 16 k 64)" in timed.text
 
 
@@ -236,3 +236,14 @@ def test_heatmaps_keep_a_height(grid: Any, n_layers: int) -> None:
     ]
     (charts,) = build_charts(build_view(deep))
     assert 90 <= charts.layers[0].figure["layout"]["height"] <= 500
+
+
+def test_places_of_measurements_come_before_predictions(grid: Any) -> None:
+    lines = [*grid.quality(), grid.measured(None, 3e-3), grid.measured(NEAR, 2e-3)]
+    (charts,) = build_charts(build_view(lines, hardware=load_hardware("h100-sxm-80gb")))
+    assert [chart.name.partition(",")[0] for chart in charts.attention] == [
+        "an unknown device",
+        "NVIDIA H100 SXM5 80GB",
+    ]
+    measured = [trace for trace in charts.attention[0].figure["data"] if "error_x" in trace]
+    assert [trace["x"] for trace in measured] == [[pytest.approx(1.5)]]

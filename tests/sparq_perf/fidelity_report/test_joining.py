@@ -97,7 +97,7 @@ def test_a_prediction_is_none_of_the_measured(grid: Any) -> None:
     (attention,) = found.attention
     assert attention.measured is None
     assert attention.predicted is not None
-    assert attention.predicted_by == "the roofline of h100-sxm-80gb"
+    assert attention.predicted_by == "by the roofline of h100-sxm-80gb"
     assert found.no_attention == "no measurements of attention were given"
     cell = speed_cell(found.attention)
     assert cell.measured is None
