@@ -118,7 +118,8 @@ class Recommendation:
         judgement: of that point: ``within`` or ``undecided``; ``outside`` where there is none, ``unknown`` where no
             point has the score.
         loss: of that point.
-        alike: as cheap and judged the same, with a larger loss that is within the standard errors of ``point``'s.
+        alike: as cheap and judged the same, with a larger loss that the two standard errors, combined, do not tell from
+            ``point``'s.
         cheaper_undecided: the cheapest whose mean is within, where that is cheaper than ``point``.
         nearest: the point of least loss, where no setting is within.
     """

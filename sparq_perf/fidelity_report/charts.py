@@ -280,7 +280,7 @@ def _line(x: float | None = None, y: float | None = None) -> dict[str, Any]:
     return {
         "type": "line",
         "line": {"color": style.SLATE.light, "width": 1.2, "dash": "dot"},
-        "layer": "below",
+        "layer": "between",
         **place,
     }
 

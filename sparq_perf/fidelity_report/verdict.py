@@ -123,7 +123,7 @@ def _notes(found: Recommendation, loss: Loss, bench: Bench, names: Names) -> lis
     if found.judgement == "undecided":
         notes.append(_why_undecided(loss, bench))
     if found.alike:
-        what = "within its standard error" if loss.paired and loss.stderr is not None else "within as well"
+        what = "not told apart by the standard errors" if loss.paired and loss.stderr is not None else "losing the same"
         notes.append(f"As cheap, and {what}: {listed(names[point.config] for point in found.alike)}.")
     cheaper = found.cheaper_undecided
     if cheaper is not None:
