@@ -67,8 +67,9 @@ def report(
         if target.name == FIDELITY_NAME:
             raise ConfigError(f"--out {target}: the page of the fidelity lines gets this name: choose another")
         beside = target.with_name(FIDELITY_NAME)
-        _write_fidelity(view, beside, target.name)
     _write_run(lines, target, None if beside is None else beside.name)
+    if view is not None and beside is not None:
+        _write_fidelity(view, beside, target.name)
     for text in (*_told(view), f"fidelity    {beside}") if view is not None else ():
         typer.echo(text)
     for text in summarise(lines, target):

@@ -150,7 +150,7 @@ def test_report_on_a_foreign_file(refused: Callable[..., str], tmp_path: Path, c
 def test_report_on_a_truncated_file(refused: Callable[..., str], record_file: Path) -> None:
     record_file.write_bytes(record_file.read_bytes()[:-30])
     message = refused("report", record_file.parent)
-    assert "line 14: the line is cut off: mend the file with 'sparq-perf run --resume" in message
+    assert "line 16: the line is cut off: mend the file with 'sparq-perf run --resume" in message
     assert not (record_file.parent / "report.html").exists()
 
 
