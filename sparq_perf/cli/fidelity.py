@@ -54,6 +54,10 @@ def fidelity(
         str, typer.Option("--implementation", help="A sparse implementation, or auto: the first that fits.")
     ] = "auto",
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Also time decode steps of the model.")] = True,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="LAYER:HEAD: also record that head's attention in the first task's first example."),
+    ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; torch's choice by default.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Record file; what it holds already is not run again.")] = Path(
         "reports/latest/fidelity.jsonl"
@@ -72,6 +76,10 @@ def fidelity(
     configs = _configs(setting, rank, top_k, local_window, mean_value, group_score)
     tasks = _tasks(task, data, out.parent / "data")
 
+    from sparq_perf.fidelity.attention_map import Head
+
+    heads = [Head.parse(text) for text in maps or ()]
+
     from sparq_perf.cli.progress import ProgressBar
     from sparq_perf.fidelity.loading import load_model
 
@@ -83,13 +91,16 @@ def fidelity(
         torch.set_num_threads(threads)
         numba.set_num_threads(min(threads, numba.get_num_threads()))
 
+    from sparq_perf.fidelity.mapping import check_heads, run_maps
     from sparq_perf.fidelity.run import Plan, run_fidelity
 
+    check_heads(loaded, heads)
     plan = Plan(
         tasks, configs, context, new_tokens, examples, batch, seed, out, implementation=implementation, with_speed=speed
     )
     with ProgressBar(f"fidelity of {loaded.name}") as progress:
         lines = run_fidelity(loaded, plan, progress)
+        mapped = run_maps(loaded, plan, heads, progress) if heads else []
     if table is not None:
         _write_tables(out, table)
     if as_json:
@@ -97,6 +108,8 @@ def fidelity(
         return
     for text in _table(lines):
         typer.echo(text)
+    if mapped:
+        typer.echo(f"maps        {len(mapped)} of {', '.join(maps or ())}: draw them with sparq-perf report {out}")
     typer.echo(f"records     {out}")
 
 

@@ -104,7 +104,7 @@ def _lines_of(
     clock: Callable[[], float],
 ) -> Iterator[tuple[Fidelity, bool, float]]:
     """The task's lines in order, whether each is new, and the seconds that it took."""
-    blank = _Blank(loaded, plan, task.name, files)
+    blank = Blank(loaded, plan, task.name, files)
     wanted = (None, *plan.configs)
     speed = replace(blank, task=SPEED) if first and plan.with_speed else None
     missing = [config for config in wanted if blank.key(config) not in known]
@@ -147,7 +147,7 @@ def _lines_of(
             start = clock()
 
 
-def _speeds(loaded: LoadedModel, plan: Plan, blank: "_Blank", evaluation: Evaluation) -> Iterator[Fidelity]:
+def _speeds(loaded: LoadedModel, plan: Plan, blank: "Blank", evaluation: Evaluation) -> Iterator[Fidelity]:
     times = time_steps(loaded.model, evaluation.first_read, plan.configs)
     batch, length = evaluation.first_read.mask.shape
     dense = {"step_time_s": times.dense_s, "tokens_per_s": batch / times.dense_s}
@@ -167,8 +167,12 @@ def _speeds(loaded: LoadedModel, plan: Plan, blank: "_Blank", evaluation: Evalua
 
 
 @dataclass(frozen=True)
-class _Blank:
-    """What the lines of one task share."""
+class Blank:
+    """What the lines of one task share.
+
+    Attributes:
+        longest: tokens of the longest prompt; 0 before the examples are read.
+    """
 
     loaded: LoadedModel
     plan: Plan
@@ -179,6 +183,7 @@ class _Blank:
 
     @property
     def n_layers(self) -> int:
+        """Attention layers of the model."""
         return len(attention_layers(self.loaded.model))
 
     @property
@@ -196,8 +201,8 @@ class _Blank:
             str(self.loaded.model.dtype).removeprefix("torch."),  # type: ignore[arg-type]
         )
 
-    def key(self, config: SparqConfig | None) -> str:
-        """Digest of everything that the scores depend on."""
+    def key(self, config: SparqConfig | None, *more: str) -> str:
+        """Digest of everything that the scores depend on, and of what else tells a line from others."""
         plan = self.plan
         told: list[Any] = [
             self.loaded.name,
@@ -206,6 +211,7 @@ class _Blank:
             digest(list(self.files)),
             [plan.context, plan.new_tokens, plan.n_examples, plan.batch, plan.seed, plan.implementation],
             None if config is None else asdict(config),
+            *more,
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
 

@@ -10,6 +10,7 @@
     counted        bytes that its kernels' code accesses, counted without a clock or a GPU
     imported       where measurements that others made came from
     fidelity       one task by one language model, dense or with SparQ
+    attention_map  one head's attention over some of its decode steps, estimated and true
     end            how a run ended
 
 A validator ties a status to the fields it may carry, so that a failed measurement with a time, or a valid one
@@ -20,6 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from sparq_perf.records.attention_map import AttentionMap, MapStep
 from sparq_perf.records.environment import Environment, Gpu, Instrument
 from sparq_perf.records.fidelity import Fidelity, LayerFidelity
 from sparq_perf.records.line import SCHEMA_VERSION, Line, NonNegative, Positive, Subject, Text
@@ -42,6 +44,7 @@ from sparq_roofline.calibration import TimeModel
 __all__ = [
     "ANY_LINE",
     "SCHEMA_VERSION",
+    "AttentionMap",
     "CalibrationLine",
     "CalibrationPoint",
     "CeilingsLine",
@@ -57,6 +60,7 @@ __all__ = [
     "Instrument",
     "LayerFidelity",
     "Line",
+    "MapStep",
     "Measurement",
     "PassName",
     "PlannedPass",
@@ -182,6 +186,7 @@ AnyLine = (
     | Counted
     | Imported
     | Fidelity
+    | AttentionMap
     | End
 )
 

@@ -11,6 +11,7 @@ from sparq_perf.records.dram import RUNGS, DramReading, Rung
 from sparq_perf.records.gpu_state import GpuState
 from sparq_perf.records.reading import Absence, Reading
 from sparq_perf.records.schema import (
+    AttentionMap,
     CalibrationLine,
     CalibrationPoint,
     CeilingsLine,
@@ -24,6 +25,7 @@ from sparq_perf.records.schema import (
     Imported,
     Instrument,
     LayerFidelity,
+    MapStep,
     Measurement,
     PlannedPass,
     ProfiledKernel,
@@ -232,6 +234,24 @@ class Lines:
         defaults |= {"seed": 0, "transfer_ratio": 0.2, "scores": {"kl_nats": 0.1}, "stderr": {"kl_nats": 0.01}}
         return Fidelity(**{**self.stamp, **defaults, "layers": (heads,), **fields})
 
+    def attention_map(self, **fields: Any) -> AttentionMap:
+        """Head 2 of 4 on 2 KV heads: two steps over three and four positions, of which the last two are selected."""
+        first = MapStep(
+            step=0, approximate=(0.5, 0.2, 0.3), exact=(0.1, 0.4, 0.5), selected=(1, 2), coverage=0.5, mass=0.9
+        )
+        second = MapStep(
+            step=3,
+            approximate=(0.25, 0.25, 0.3, 0.2),
+            exact=(0.1, 0.2, 0.3, 0.4),
+            selected=(2, 3),
+            coverage=0.5,
+            mass=0.7,
+        )
+        defaults: dict[str, Any] = {"key": "map", "model": "tiny", "shape": SHAPE, "config": CONFIG, "task": "wikitext"}
+        defaults |= {"dataset": "wiki.txt", "dataset_sha256": "ab" * 32, "context": 100, "seed": 0, "example": 0}
+        defaults |= {"padding": 1, "layer": 1, "head": 2, "kv_head": 1, "n_steps": 4, "steps": (first, second)}
+        return AttentionMap(**{**self.stamp, **defaults, **fields})
+
     def end(self, **fields: Any) -> End:
         return End(**{**self.stamp, "outcome": "complete", "n_measured": 2, "n_missing": 0, "elapsed_s": 9.5, **fields})
 
@@ -270,6 +290,7 @@ def every_kind(lines: Lines) -> list[Any]:
         lines.imported(),
         lines.fidelity(),
         lines.fidelity(config=None, transfer_ratio=None, layers=()),
+        lines.attention_map(),
         lines.end(),
     ]
 

@@ -21,7 +21,7 @@ from sparq_perf.records.schema import (
 SCHEMA_FILE = Path(__file__).parents[3] / "docs" / "records.schema.json"
 KINDS = (
     *("run", "ceilings", "calibration", "measurement"),
-    *("energy", "step_profile", "dram", "counted", "imported", "fidelity", "end"),
+    *("energy", "step_profile", "dram", "counted", "imported", "fidelity", "attention_map", "end"),
 )
 
 
