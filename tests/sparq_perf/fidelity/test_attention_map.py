@@ -131,7 +131,7 @@ def run_command(*arguments: Any) -> Any:
 def test_the_command_records_maps(model_folder: Path, tmp_path: Path, task: str) -> None:
     out = tmp_path / "records.jsonl"
     # The question that is drawn is the shorter one of its batch.
-    sizes = ("--context", 1000, "--new-tokens", 5, "--examples", 2, "--batch", 2, "--seed", 0)
+    sizes = ("--context", 500, "--new-tokens", 5, "--examples", 2, "--batch", 2, "--seed", 6)
     options = ("--model", model_folder, *sizes, "--task", task, "--no-speed", "--out", out, "--top-k", 16)
     done = run_command(*options, "--rank", "4,8", "--map", "1:2", "--map", "0:3")
     assert done.exit_code == 0, done.output
