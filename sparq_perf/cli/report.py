@@ -43,7 +43,7 @@ def report(
     Example: sparq-perf report fidelity.jsonl --speed records.jsonl --tolerance kl=0.05
     """
     from sparq_perf.measure.names import RECORDS_NAME, REPORT_NAME
-    from sparq_perf.records.schema import Fidelity
+    from sparq_perf.records.schema import AttentionMap, Fidelity
     from sparq_perf.records.store import read_lines
     from sparq_perf.summary import summarise
 
@@ -54,11 +54,16 @@ def report(
         named = "speed" if speed else "tolerance" if tolerance else "hardware"
         raise ConfigError(f"--{named}: {path} holds no fidelity lines: give a file that 'sparq-perf fidelity' wrote")
     view = _fidelity_view(path, lines, speed, tolerance, hardware) if about_fidelity else None
-    if view is not None and all(isinstance(line, Fidelity) for line in lines):
+    if view is not None and all(isinstance(line, Fidelity | AttentionMap) for line in lines):
         target = out or path.with_name(FIDELITY_NAME)
         _write_fidelity(view, target, None)
         for text in _told(view):
             typer.echo(text)
+        typer.echo(f"report      {target}")
+        return
+    if all(isinstance(line, AttentionMap) for line in lines):
+        target = out or path.with_name(FIDELITY_NAME)
+        _write_maps(lines, target)
         typer.echo(f"report      {target}")
         return
     target = out or path.with_name(REPORT_NAME)
@@ -105,6 +110,16 @@ def _write_fidelity(view: "FidelityView", target: Path, run_report: str | None) 
 
     try:
         write_fidelity(view, target, run_report=run_report)
+    except OSError as error:
+        raise RecordError(f"{target}: cannot be written: {error.strerror or error}") from None
+
+
+def _write_maps(lines: list["Line"], target: Path) -> None:
+    from sparq_perf.fidelity_report.maps_page import write_maps
+    from sparq_perf.records.store import RecordError
+
+    try:
+        write_maps(lines, target)
     except OSError as error:
         raise RecordError(f"{target}: cannot be written: {error.strerror or error}") from None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from sparq_perf.fidelity_report.attention_map_charts import build_map_charts, map_keys
 from sparq_perf.fidelity_report.charts import speed_charts, transfer_charts
 from sparq_perf.fidelity_report.heatmaps import layer_charts
 from sparq_perf.fidelity_report.marks import family_keys
@@ -55,16 +56,17 @@ def write_fidelity(view: FidelityView, path: Path, *, run_report: str | None = N
 
 def render(view: FidelityView, *, run_report: str | None = None) -> str:
     """The whole page; ``run_report`` as for `write_fidelity`."""
-    benches = build_charts(view)
+    benches, maps = build_charts(view), build_map_charts(view.maps)
     templates = environment(_PACKAGE, _SHARED, filters=_FILTERS)
     templates.globals.update(speed_cell=speed_cell)
     scripts = [get_plotlyjs(), asset(_SHARED, "report.js")]
-    figures = {
-        chart.id: {"figure": chart.figure, "description": chart.description} for one in benches for chart in one.every
-    }
+    every = [chart for bench in benches for chart in bench.every] + [chart for one in maps for chart in one.every]
+    figures = {chart.id: {"figure": chart.figure, "description": chart.description} for chart in every}
     return templates.get_template("fidelity.html").render(
         view=view,
         benches=benches,
+        maps=maps,
+        map_keys=map_keys(),
         run_report=run_report,
         colours=COLOURS,
         style=Markup(asset(_SHARED, "report.css") + asset(_PACKAGE, "fidelity.css")),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sparq_perf.fidelity.frontier import Bench, SettingPoint, by_bench, loss_of, points_of, recommend
 from sparq_perf.fidelity.table import SHOWN
 from sparq_perf.fidelity.tolerance import DEFAULT_TOLERANCES, Tolerance
+from sparq_perf.fidelity_report.attention_maps import MapView, build_maps
 from sparq_perf.fidelity_report.joining import Joined, Joiner
 from sparq_perf.fidelity_report.sources import Source, provenance_facts
 from sparq_perf.fidelity_report.speeds import speed_cell
@@ -107,6 +108,7 @@ class FidelityView:
     sources: tuple[Source, ...]
     facts: tuple[tuple[str, str], ...]
     names: Mapping[SparqConfig | None, str]
+    maps: tuple[MapView, ...] = ()
 
 
 def build_view(
@@ -147,6 +149,7 @@ def build_view(
         sources=tuple(sources),
         facts=provenance_facts(fidelity, hardware, command),
         names=names,
+        maps=build_maps(lines),
     )
 
 

@@ -42,6 +42,15 @@
     // A browser may restore an earlier choice when the page is reloaded.
     choose(select);
   });
+  // A select may lead others: each takes the choice of the same place.
+  document.querySelectorAll("select[data-leads]").forEach((leader) => {
+    const lead = (follow) => document.querySelectorAll(`select[data-follows="${leader.id}"]`).forEach((select) => {
+      select.selectedIndex = leader.selectedIndex;
+      follow(select);
+    });
+    leader.addEventListener("change", () => lead((select) => select.dispatchEvent(new Event("change"))));
+    lead(choose);
+  });
   drawAll();
   darkScheme.addEventListener("change", drawAll);
   addEventListener("beforeprint", () => { printing = true; drawAll(); });
