@@ -1,5 +1,6 @@
 """`sparq-perf size`: what a model needs on candidate hardware, dense beside SparQ."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,9 @@ from sparq_perf.cli.options import print_json
 from sparq_profiles import ConfigError
 
 if TYPE_CHECKING:
-    from sparq_profiles import HardwareProfile
+    from sparq_profiles import HardwareProfile, ModelProfile
     from sparq_roofline.deployment.calibrated import CalibratedAttention
+    from sparq_roofline.deployment.measured_settings import MeasuredSettings
     from sparq_roofline.deployment.rows import Row
     from sparq_roofline.deployment.sizing import Sizing
 
@@ -41,10 +43,18 @@ def size(
     ] = None,
     max_gpus: Annotated[int, typer.Option("--max-gpus", help="GPUs of one machine that the model may span.")] = 8,
     transfer_ratio: Annotated[
-        float, typer.Option("--transfer-ratio", help="SparQ moves at most 1/this of dense, by the paper's count.")
-    ] = 8.0,
+        float | None,
+        typer.Option("--transfer-ratio", help="SparQ moves at most 1/this of dense, by the paper's count; 8."),
+    ] = None,
     rank: Annotated[int | None, typer.Option("--rank", help="Fix r; by default the largest in the budget.")] = None,
     top_k: Annotated[int | None, typer.Option("--top-k", help="Fix k; 128 by default.")] = None,
+    fidelity: Annotated[
+        Path | None,
+        typer.Option("--fidelity", help="Take the settings from this record file of the model's measured fidelity."),
+    ] = None,
+    tolerance: Annotated[
+        str | None, typer.Option("--tolerance", help="Loss that is allowed there: kl=0.05, agreement=0.95, …")
+    ] = None,
     price: Annotated[
         list[str] | None, typer.Option("--price", help="NAME=USD_PER_H of one GPU, over the profile's; repeat it.")
     ] = None,
@@ -73,13 +83,16 @@ def size(
     from sparq_roofline.deployment.calibrated import outside
     from sparq_roofline.deployment.candidates import Demand
     from sparq_roofline.deployment.question import Question
+    from sparq_roofline.deployment.recipe import TRANSFER_BUDGET
     from sparq_roofline.deployment.sizing import size as size_deployment
 
     if not POWER_SHARE[0] <= power_share <= POWER_SHARE[2]:
         raise ConfigError(f"--power-share is {power_share:g}: it must be from {POWER_SHARE[0]:g} to {POWER_SHARE[2]:g}")
     attention = _calibrated(calibration or [], implementations)
+    profile = load_model(model)
+    fixed = {"--transfer-ratio": transfer_ratio, "--rank": rank, "--top-k": top_k}
     question = Question(
-        model=load_model(model),
+        model=profile,
         hardware=_candidates(hardware or [], attention),
         demand=Demand(
             context=context,
@@ -91,9 +104,10 @@ def size(
         ),
         weights=weights,
         kv=kv,
-        budget=transfer_ratio,
+        budget=TRANSFER_BUDGET if transfer_ratio is None else transfer_ratio,
         rank=rank,
         top_k=top_k,
+        settings=_measured(fidelity, tolerance, fixed, profile, context),
         prices_usd_per_h=_prices(price or []),
         power_share=(POWER_SHARE[0], power_share, POWER_SHARE[2]),
     )
@@ -128,6 +142,24 @@ def _row(row: "Row") -> dict[str, Any]:
     held = row.memory
     memory = None if held is None else {**asdict(held), "total_bytes": held.total_bytes, "fits": held.fits}
     return {**asdict(row), "memory": memory, "reasons": dict(row.reasons)}
+
+
+def _measured(
+    fidelity: Path | None, tolerance: str | None, fixed: Mapping[str, object], model: "ModelProfile", context: int
+) -> "MeasuredSettings | None":
+    if fidelity is None and tolerance is None:
+        return None
+    if fidelity is None:
+        raise ConfigError(f"--tolerance is {tolerance}: it is held against measured fidelity: give --fidelity as well")
+    if tolerance is None:
+        raise ConfigError(f"--fidelity is {fidelity}: say what loss is allowed: give --tolerance, such as kl=0.05")
+    given = [option for option, value in fixed.items() if value is not None]
+    if given:
+        raise ConfigError(f"{given[0]} and --fidelity both choose the setting: give one of the two")
+    from sparq_perf.fidelity.tolerance import parse_tolerance
+    from sparq_perf.fidelity.tolerated import measured_settings
+
+    return measured_settings(fidelity, parse_tolerance(tolerance), model, max(context, 1))
 
 
 def _calibrated(paths: list[Path], implementations: str | None) -> "CalibratedAttention | None":

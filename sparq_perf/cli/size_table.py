@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sparq_perf.report.wording import significant
 from sparq_roofline.deployment.choosing import Recommendation
-from sparq_roofline.deployment.rows import Row
+from sparq_roofline.deployment.rows import Row, Setting
 from sparq_roofline.deployment.sizing import Sizing
 from sparq_roofline.interval import Interval
 
@@ -46,17 +46,31 @@ def print_sizing(sizing: Sizing, page: Path | None) -> None:
         f"{sizing.model}, weights {sizing.weights}, KV cache {sizing.kv}: {demand.context:,} tokens of context and "
         f"{demand.output:,} of output, steps of {demand.seq_len:,} tokens on average; {', '.join(wanted)}"
     )
-    if sizing.setting is None:
-        console.print(f"no SparQ: {sizing.setting_reason}")
-    else:
-        chosen = sizing.setting
-        console.print(
-            f"SparQ r={chosen.rank} k={chosen.top_k} l={chosen.local_window}, mean of V "
-            f"{'on' if chosen.mean_value else 'off'}: {chosen.transfer_ratio:.3f} of the dense transfers"
-        )
+    for line in _settings(sizing):
+        console.print(line, soft_wrap=True)
     console.print(table)
     for line in (*_absences(sizing), *_recommendations(sizing), *_notes(sizing, page)):
         console.print(escape(line), soft_wrap=True)
+
+
+def _settings(sizing: Sizing) -> list[str]:
+    if sizing.setting is None:
+        return [f"no SparQ: {sizing.setting_reason}"]
+    measured = sizing.measured
+    if measured is None:
+        return [f"SparQ {_setting(sizing.setting)}"]
+    return [
+        f"SparQ: {len(measured.within)} of {measured.n_measured} measured settings are within {measured.tolerance}; "
+        "each device and layout takes its fastest",
+        *(f"  {_setting(taken)}, sum of {taken.group_score}; {taken.loss}" for taken in sizing.taken),
+    ]
+
+
+def _setting(setting: Setting) -> str:
+    return (
+        f"r={setting.rank} k={setting.top_k} l={setting.local_window}, mean of V "
+        f"{'on' if setting.mean_value else 'off'}: {setting.transfer_ratio:.3f} of the dense transfers"
+    )
 
 
 def _table(sizing: Sizing) -> Table:
@@ -69,7 +83,8 @@ def _table(sizing: Sizing) -> Table:
         item = chosen.get(name)
         for row in rows if item else ():
             mark = "*" if item and item.k_layout == row.k_layout else " "
-            table.add_row(f" {mark}{row.k_layout or 'dense'}", *_cells(row))
+            own = f" r={row.rank} k={row.top_k}" if sizing.measured and row.rank else ""
+            table.add_row(f" {mark}{row.k_layout or 'dense'}{own}", *_cells(row))
     return table
 
 

@@ -30,7 +30,7 @@ def panel_data(question: Question, sizing: Sizing) -> dict[str, Any]:
             "nLayers": model.n_layers,
             "headDim": model.head_dim,
             "elementBytes": served.kv.element_bytes,
-            "meanValue": model.n_heads == model.n_kv_heads,
+            "meanValue": sizing.setting.mean_value if sizing.setting else model.n_heads == model.n_kv_heads,
             "meanValueBytes": MEAN_VALUE_BYTES,
             "allReduces": ALL_REDUCES_PER_LAYER * model.n_layers,
             "launches": LAUNCHES_PER_LAYER * model.n_layers + LAUNCHES_PER_STEP,

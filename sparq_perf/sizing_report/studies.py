@@ -14,7 +14,7 @@ from sparq_roofline.deployment.points import Prices, Side, evaluate
 from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.served import Served
 from sparq_roofline.deployment.sharding import Shard, shard
-from sparq_roofline.deployment.sizing import ATTENTIONS, Sizing
+from sparq_roofline.deployment.sizing import Sizing
 from sparq_roofline.deployment.step_time import StepTime
 
 CONTEXTS = tuple(1024 * 2**i for i in range(8))
@@ -112,11 +112,11 @@ def _study(question: Question, sizing: Sizing, hardware: HardwareProfile, item: 
         question.power_share,
         question.demand.reserve_fraction,
     )
-    configs = [
-        (layout, sizing.setting.config(layout) if sizing.setting and layout else None)
-        for layout in ATTENTIONS
-        if layout is None or sizing.setting
-    ]
+    configs: list[tuple[KLayout | None, SparqConfig | None]] = [(None, None)]
+    for layout in K_LAYOUTS:
+        setting = sizing.setting_of(hardware.name, layout)
+        if setting is not None:
+            configs.append((layout, setting.config(layout)))
     bench = _Bench(question, hardware, served, held, prices)
     return Study(
         hardware=hardware.name,
@@ -194,11 +194,12 @@ class _Bench:
 
     def crossover(self, layout: KLayout, sizing: Sizing) -> CrossoverMap | None:
         """The step's speedup over lengths and batches."""
-        if sizing.setting is None:
+        setting = sizing.setting_of(self.hardware.name, layout)
+        if setting is None:
             return None
         batches, lengths = np.meshgrid(MAP_BATCHES, MAP_LENGTHS, indexing="ij")
         flat = (batches.ravel().astype(np.float64), lengths.ravel().astype(np.float64))
-        (side,) = self.sides(*flat, sizing.setting.config(layout))
+        (side,) = self.sides(*flat, setting.config(layout))
         columns = (
             *flat,
             side.step_speedup.expected,

@@ -12,7 +12,6 @@ from sparq_roofline.calibration.pair import choose_pair
 from sparq_roofline.calibration.points import OwnTraffic
 from sparq_roofline.deployment.attention import AttentionStep, attention_traffic, datasheet_time, roofline_time
 from sparq_roofline.deployment.question import Question
-from sparq_roofline.deployment.recipe import settings
 from sparq_roofline.deployment.rows import Row
 from sparq_roofline.deployment.sharding import shard
 from sparq_roofline.deployment.span import Span
@@ -94,8 +93,8 @@ def outside(attention: CalibratedAttention, question: Question, rows: Sequence[R
         if row.hardware not in attention.calibrations or row.n_gpus is None or row.batch is None:
             continue
         config = None
-        if row.rank is not None and row.top_k is not None and row.k_layout is not None:
-            config = settings(model, rank=row.rank, top_k=row.top_k, k_layout=row.k_layout)
+        if row.setting is not None and row.k_layout is not None:
+            config = row.setting.config(row.k_layout)
         held = shard(model, row.n_gpus)
         heads = (held.n_heads, held.n_kv_heads, model.head_dim, element_bytes)
         step = AttentionStep(row.batch, row.seq_len, *heads, config)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sparq_profiles.shape import KLayout
-from sparq_roofline.deployment.rows import Row, Setting
+from sparq_profiles.shape import GroupScore, KLayout
+from sparq_roofline.deployment.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Recommendation:
     top_k: int | None
     local_window: int | None
     mean_value: bool | None
+    group_score: GroupScore | None
     transfer_ratio: float | None
     n_gpus: int
     batch: int
@@ -36,13 +37,12 @@ class Recommendation:
     why: str
 
 
-def recommend(even: Mapping[int, Sequence[Row]], setting: Setting | None, reason: str | None) -> Recommendation | None:
+def recommend(even: Mapping[int, Sequence[Row]], reason: str | None) -> Recommendation | None:
     """The best of a device's rows; None where there is none.
 
     Args:
         even: by number of GPUs the rows of each attention on just so many, dense first.
-        setting: SparQ's settings.
-        reason: why there are none, where there are none.
+        reason: why SparQ has no settings, where it has none.
     """
     able = [(n, row) for n, rows in even.items() for row in rows if row.tokens_per_s_per_gpu is not None]
     if not able:
@@ -50,7 +50,7 @@ def recommend(even: Mapping[int, Sequence[Row]], setting: Setting | None, reason
     n_gpus, best = max(able, key=lambda item: (_throughput(item[1]), -item[0]))
     dense = even[n_gpus][0]
     gain = _throughput(best) / _throughput(dense) if dense.tokens_per_s_per_gpu is not None else None
-    sparq = setting if best.attention == "sparq" else None
+    sparq = best.setting
     assert best.batch is not None
     return Recommendation(
         hardware=best.hardware,
@@ -60,6 +60,7 @@ def recommend(even: Mapping[int, Sequence[Row]], setting: Setting | None, reason
         top_k=best.top_k,
         local_window=sparq.local_window if sparq else None,
         mean_value=sparq.mean_value if sparq else None,
+        group_score=sparq.group_score if sparq else None,
         transfer_ratio=sparq.transfer_ratio if sparq else None,
         n_gpus=n_gpus,
         batch=best.batch,

@@ -8,6 +8,7 @@ from sparq_roofline.deployment.assumptions import POWER_SHARE
 from sparq_roofline.deployment.attention import AttentionTime, datasheet_time
 from sparq_roofline.deployment.candidates import Demand
 from sparq_roofline.deployment.formats import kv_format, weight_format
+from sparq_roofline.deployment.measured_settings import MeasuredSettings
 from sparq_roofline.deployment.recipe import TRANSFER_BUDGET
 from sparq_roofline.deployment.served import Served
 from sparq_roofline.interval import Evidence
@@ -21,6 +22,7 @@ class Question:
         weights, kv: names of `formats`; None takes the model's own type.
         budget: SparQ's transfers are to be at most 1/``budget`` of dense ones.
         rank, top_k: fixed settings instead of the recipe's.
+        settings: measured ones instead of the recipe's and fixed ones; each device and layout takes its best.
         prices_usd_per_h: of one GPU by profile name, instead of the profile's.
         power_share: lower, expected and upper mean power as a share of the limit.
         attention: the attention model: the roofline, unless a calibrated one takes its place.
@@ -35,6 +37,7 @@ class Question:
     budget: float = TRANSFER_BUDGET
     rank: int | None = None
     top_k: int | None = None
+    settings: MeasuredSettings | None = None
     prices_usd_per_h: Mapping[str, float] = field(default_factory=dict)
     power_share: tuple[float, float, float] = POWER_SHARE
     attention: AttentionTime = field(default=datasheet_time)
@@ -57,6 +60,8 @@ class Question:
                 )
         if self.top_k is not None and self.top_k < 1:
             raise ConfigError(f"top_k is {self.top_k!r}: it must be a whole number of at least 1")
+        if self.settings is not None and (self.rank is not None or self.top_k is not None):
+            raise ConfigError("rank and top_k are fixed and measured settings are given: give one of the two")
         if not 1 <= self.budget < float("inf"):
             raise ConfigError(f"transfer ratio is {self.budget!r}: SparQ is to move 1/ratio of dense: give at least 1")
 

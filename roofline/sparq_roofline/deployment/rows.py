@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 
 from sparq_profiles import HardwareProfile, ModelProfile, SparqConfig
-from sparq_profiles.shape import KLayout
+from sparq_profiles.shape import GroupScore, KLayout
 from sparq_roofline.deployment.attention import AttentionTime
 from sparq_roofline.deployment.candidates import Demand, Placement
 from sparq_roofline.deployment.crossover import LONGEST, Whole, first_win
 from sparq_roofline.deployment.economics import rates
+from sparq_roofline.deployment.measured_settings import MeasuredLoss
 from sparq_roofline.deployment.memory import Memory
 from sparq_roofline.deployment.served import Served
 from sparq_roofline.deployment.span import Amount, Span
@@ -22,10 +23,11 @@ from sparq_roofline.paper import transfer_ratio
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """SparQ's settings of a sizing, for every layout.
+    """SparQ's settings, for every layout.
 
     Attributes:
         transfer_ratio: the paper's element count at the sizing's length, as a fraction of dense.
+        loss: what it lost where that was measured; None for the recipe's and a caller's.
     """
 
     rank: int
@@ -33,17 +35,19 @@ class Setting:
     local_window: int
     mean_value: bool
     transfer_ratio: float
+    group_score: GroupScore = "logits"
+    loss: MeasuredLoss | None = None
 
     @classmethod
-    def of(cls, model: ModelProfile, config: SparqConfig, seq_len: int) -> "Setting":
+    def of(cls, model: ModelProfile, config: SparqConfig, seq_len: int, loss: MeasuredLoss | None = None) -> "Setting":
         """The settings of a config, with what they transfer at one length."""
         seen = min(seq_len, model.sliding_window or seq_len)
         ratio = transfer_ratio(seen, model.head_dim, config.rank, min(config.top_k, seen))
-        return cls(config.rank, config.top_k, config.local_window, config.mean_value, ratio)
+        return cls(config.rank, config.top_k, config.local_window, config.mean_value, ratio, config.group_score, loss)
 
     def config(self, k_layout: KLayout) -> SparqConfig:
         """As a config with one layout."""
-        return SparqConfig(self.rank, self.top_k, self.local_window, self.mean_value, k_layout=k_layout)
+        return SparqConfig(self.rank, self.top_k, self.local_window, self.mean_value, self.group_score, k_layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Row:
     """One device with one attention.
 
     Attributes:
-        k_layout: None for dense.
+        k_layout, setting: None for dense; rank and top_k are the setting's.
         n_gpus: tensor-parallel degree.
         memory: of each GPU, sequences at their final length.
         largest_batch: that memory holds; ``batch`` may be smaller for the latency's sake.
@@ -84,6 +88,7 @@ class Row:
     k_layout: KLayout | None
     rank: int | None
     top_k: int | None
+    setting: Setting | None
     seq_len: int
     n_gpus: int | None
     batch: int | None
@@ -125,7 +130,7 @@ _IS_DENSE = "this is dense attention"
 
 
 def absent_row(
-    hardware: HardwareProfile, k_layout: KLayout | None, config: SparqConfig | None, demand: Demand, reason: str
+    hardware: HardwareProfile, k_layout: KLayout | None, setting: Setting | None, demand: Demand, reason: str
 ) -> Row:
     """A row of a device that cannot serve the demand, with the reason in every field."""
     return Row(
@@ -133,11 +138,12 @@ def absent_row(
         title=hardware.title,
         attention="dense" if k_layout is None else "sparq",
         k_layout=k_layout,
-        rank=config.rank if config else None,
-        top_k=config.top_k if config else None,
+        rank=setting.rank if setting else None,
+        top_k=setting.top_k if setting else None,
+        setting=setting,
         seq_len=demand.seq_len,
         **dict.fromkeys(_OF_A_PLACEMENT),
-        reasons=dict.fromkeys(_OF_A_PLACEMENT, reason) | _setting_reasons(k_layout, config, reason),
+        reasons=dict.fromkeys(_OF_A_PLACEMENT, reason) | _setting_reasons(k_layout, setting, reason),
     )
 
 
@@ -145,7 +151,8 @@ def build_row(
     hardware: HardwareProfile,
     served: Served,
     demand: Demand,
-    config: SparqConfig | None,
+    setting: Setting | None,
+    k_layout: KLayout | None,
     placed: Placement,
     *,
     price_usd_per_h: float | None,
@@ -153,8 +160,9 @@ def build_row(
     attention: AttentionTime,
     evidence: Evidence,
 ) -> Row:
-    """The row of a placement."""
+    """The row of a placement; setting and layout are None for dense."""
     held, batch = placed.held, placed.batch
+    config = setting.config(k_layout) if setting and k_layout else None
 
     def step(batch: Amount, seq_len: Amount, which: SparqConfig | None) -> StepTime:
         return step_time(hardware, served, held, batch, seq_len, which, attention)
@@ -176,6 +184,7 @@ def build_row(
         k_layout=config.k_layout if config else None,
         rank=config.rank if config else None,
         top_k=config.top_k if config else None,
+        setting=setting if config else None,
         seq_len=demand.seq_len,
         n_gpus=held.n_gpus,
         batch=batch,
@@ -192,7 +201,7 @@ def build_row(
         crossover_seq_len=None,
         crossover_batch=None,
         evidence=evidence,
-        reasons=_unknown(hardware, price_usd_per_h, config),
+        reasons=_unknown(hardware, price_usd_per_h, setting, k_layout),
     )
     if config is None:
         return row
@@ -230,15 +239,17 @@ def _known(span: Span | None) -> Interval | None:
     return None if span is None else span.interval()
 
 
-def _setting_reasons(k_layout: KLayout | None, config: SparqConfig | None, reason: str) -> dict[str, str]:
+def _setting_reasons(k_layout: KLayout | None, setting: Setting | None, reason: str) -> dict[str, str]:
     if k_layout is None:
-        return dict.fromkeys(("k_layout", "rank", "top_k"), _NO_SPARQ)
-    return {} if config else dict.fromkeys(("rank", "top_k"), reason)
+        return dict.fromkeys(("k_layout", "rank", "top_k", "setting"), _NO_SPARQ)
+    return {} if setting else dict.fromkeys(("rank", "top_k", "setting"), reason)
 
 
-def _unknown(hardware: HardwareProfile, price_usd_per_h: float | None, config: SparqConfig | None) -> dict[str, str]:
-    reasons = _setting_reasons(config.k_layout if config else None, config, "")
-    if config is None:
+def _unknown(
+    hardware: HardwareProfile, price_usd_per_h: float | None, setting: Setting | None, k_layout: KLayout | None
+) -> dict[str, str]:
+    reasons = _setting_reasons(k_layout, setting, "")
+    if k_layout is None:
         reasons |= dict.fromkeys(("crossover_seq_len", "crossover_batch"), _IS_DENSE)
     if price_usd_per_h is None:
         reasons["usd_per_mtok"] = f"{hardware.name} states no price_usd_per_h: give --price {hardware.name}=USD_PER_H"
