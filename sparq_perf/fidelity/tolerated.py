@@ -59,6 +59,8 @@ def _of_model(
 ) -> list[SettingPoint]:
     wanted = tuple(getattr(model, name) for name in GEOMETRY)
     found = [point for point in points if tuple(getattr(point.bench, name) for name in GEOMETRY) == wanted]
+    if not points:
+        raise ConfigError(f"--fidelity {path}: holds dense scores alone: measure settings with 'sparq-perf fidelity'")
     if not found:
         measured = dict.fromkeys(f"{line.model} ({_geometry(Bench.of(line))})" for line in lines)
         raise ConfigError(

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sparq_perf.records.store import RecordWriter
+from sparq_profiles import AttentionShape, SparqConfig
 from sparq_profiles.load import all_hardware
 
 SIZE = {"--model": "llama-3-8b", "--hardware": "h100-sxm-80gb", "--context": 8000, "--output": 192}
@@ -135,6 +137,87 @@ def test_nothing_fits(call: Callable[..., Any]) -> None:
     assert outcome.code == 0
     assert "l4-24gb dense, channel_major, row_major: does not fit: 8 GPUs of 24 GB hold" in outcome.out
     assert "nothing fits: try more GPUs" in outcome.out
+
+
+@pytest.fixture
+def fidelity(lines: Any, tmp_path: Path) -> Path:
+    """Two settings of SmolLM2-135M at 1,024 tokens: a dear one that loses little, a cheap one that loses much."""
+    path = tmp_path / "fidelity.jsonl"
+    shape = AttentionShape(1, 1048, 9, 3, 64, "float32")
+    with RecordWriter(path) as writer:
+        for config, kl in ((SparqConfig(32, 256, 64, False), 0.01), (SparqConfig(8, 64, 16, False, "softmax"), 0.1)):
+            fields = {"model": "SmolLM2", "shape": shape, "n_layers": 30, "context": 1024, "n_examples": 6}
+            line = lines.fidelity(key=str(config), config=config, scores={"kl_nats": kl}, layers=(), **fields)
+            writer.append(line)
+    return path
+
+
+def small(records: Path, **changes: Any) -> dict[str, Any]:
+    asked = {"model": "smollm2-135m", "hardware": "l4-24gb", "context": 1000, "output": 9, "batch": 64}
+    return {**asked, "fidelity": records, "tolerance": "kl=0.2", **changes}
+
+
+def test_a_setting_from_measured_fidelity(call: Callable[..., Any], fidelity: Path, tmp_path: Path) -> None:
+    document = sized(call, **small(fidelity))
+    assert (document["measured"]["n_measured"], len(document["measured"]["within"])) == (2, 2)
+    for row in document["rows"][1:]:
+        assert (row["rank"], row["top_k"], row["setting"]["group_score"]) == (8, 64, "softmax")
+        loss = row["setting"]["loss"]
+        assert (loss["score"], loss["value"], loss["stderr"], loss["task"]) == ("kl", 0.1, 0.01, "wikitext")
+        assert (loss["n_examples"], loss["context"], loss["model"]) == (6, 1024, "SmolLM2")
+    assert document["rows"][0]["setting"] is None
+    assert not any("losses were measured" in warning for warning in document["warnings"])
+    strict = sized(call, **small(fidelity, tolerance="kl=0.05", context=4000))
+    assert {row["rank"] for row in strict["rows"][1:]} == {32}
+    assert "losses were measured at 1,024 tokens of context and 4,000 are sized" in strict["warnings"][0]
+    page = tmp_path / "sizing.html"
+    told = call(*command(**small(fidelity, html=page)))
+    assert told.code == 0
+    for words in (
+        "SparQ: 2 of 2 measured settings are within kl=0.2; each device and layout takes its fastest",
+        "r=8 k=64 l=16, mean of V off: 0.12",
+        "sum of softmax; KL 0.1 ± 0.01 nats, measured on SmolLM2: wikitext, 6 examples, 1,024 tokens of context",
+        "*two_copies r=8 k=64",
+    ):
+        assert words in told.out
+    text = page.read_text(encoding="utf-8")
+    assert 'id="settings-table"' in text
+    assert "KL 0.1 ± 0.01 nats, measured on SmolLM2" in text
+    assert "not predicted: r is the largest" not in text
+
+
+def test_no_measured_setting_within(call: Callable[..., Any], fidelity: Path, tmp_path: Path) -> None:
+    page = tmp_path / "sizing.html"
+    outcome = call(*command(**small(fidelity, tolerance="kl=0.001", html=page)))
+    reason = "none of 2 measured settings is within kl=0.001: the nearest, r=32 k=256 l=64, mean of V off"
+    assert outcome.code == 0
+    assert f"no SparQ: {reason}" in outcome.out
+    assert f"l4-24gb: dense on 1 GPU: {reason}" in outcome.out
+    assert reason in page.read_text(encoding="utf-8")
+    document = sized(call, **small(fidelity, tolerance="kl=0.001"))
+    assert all(row["reasons"]["step_speedup"].startswith(reason) for row in document["rows"][1:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"fidelity": None}, "--tolerance is kl=0.2: it is held against measured fidelity: give --fidelity as well"),
+        ({"tolerance": None}, "say what loss is allowed: give --tolerance, such as kl=0.05"),
+        ({"tolerance": "kl"}, "tolerance 'kl': write METRIC=LIMIT"),
+        ({"tolerance": "kl=small"}, "'small' is no number"),
+        ({"tolerance": "bleu=1"}, "metric is 'bleu'"),
+        ({"tolerance": "agreement=2"}, "the limit must be from 0 to 1"),
+        ({"tolerance": "accuracy=0.1"}, "holds no accuracy of SmolLM2"),
+        ({"fidelity": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
+        ({"model": "llama-3-8b"}, "was measured on SmolLM2 (n_layers 30, n_heads 9, n_kv_heads 3, head_dim 64)"),
+        ({"rank": 8}, "--rank and --fidelity both choose the setting"),
+        ({"top_k": 8}, "--top-k and --fidelity both choose the setting"),
+        ({"transfer_ratio": 8}, "--transfer-ratio and --fidelity both choose the setting"),
+        ({"context": 0}, "context is 0"),
+    ],
+)
+def test_bad_fidelity(refused: Callable[..., str], fidelity: Path, changes: dict[str, Any], complaint: str) -> None:
+    assert complaint in refused(*command(**small(fidelity, **changes)))
 
 
 def test_no_sparq_within_the_budget(call: Callable[..., Any]) -> None:
