@@ -9,6 +9,7 @@ from sparq_perf.fidelity_report.attention_maps import Cell, MapView, Point
 from sparq_perf.report import chart_style as style
 from sparq_perf.report.charts import Chart
 from sparq_perf.report.legends import Key
+from sparq_perf.report.wording import significant
 
 # The colour scale of a map, and the axes of the scatter, reach so far below the largest weight.
 DECADES = 5
@@ -36,9 +37,10 @@ class MapCharts:
         return (self.approximate, self.exact, self.selected, self.scatter, self.coverage)
 
     @property
-    def largest(self) -> float:
-        """The weight at the upper end of the colour scale."""
-        return largest_weight(self.view)
+    def ends(self) -> tuple[str, str]:
+        """The weights at both ends of the colour scale."""
+        high = largest_weight(self.view)
+        return significant(high / 10**DECADES, 1), significant(high, 2)
 
 
 def build_map_charts(maps: Sequence[MapView]) -> tuple[MapCharts, ...]:
@@ -176,7 +178,7 @@ def scatter_figure(view: MapView) -> dict[str, Any]:
                 }
             )
     ends = {"range": style.log_range(low, high, 1.6), "type": "log"}
-    ticks = style.log_ticks(low, high, 6, lambda value: f"{value:.10g}")
+    ticks = style.log_ticks(low, high, 6, lambda value: significant(value, 1))
     x = style.axis("Approximate attention", **ends, **ticks)
     y = style.axis("True attention", **ends, **ticks)
     return {"data": traces, "layout": style.layout(400, x, y)}

@@ -86,6 +86,7 @@ def test_both_maps_have_one_scale(small: AttentionMap) -> None:
     (charts,) = build_map_charts(build_maps([small]))
     approximate, exact = charts.approximate.figure["data"][0], charts.exact.figure["data"][0]
     assert largest_weight(charts.view) == 0.5
+    assert charts.ends == ("0.000005", "0.50")
     for name in ("zmin", "zmax", "colorscale", "x", "y"):
         assert approximate[name] == exact[name]
     assert approximate["zmax"] - approximate["zmin"] == 5
