@@ -151,7 +151,8 @@ def test_report_on_a_truncated_file(refused: Callable[..., str], record_file: Pa
     whole = record_file.read_bytes()
     record_file.write_bytes(whole[:-30])
     message = refused("report", record_file.parent)
-    assert f"line {len(whole.splitlines())}: the line is cut off: mend the file with 'sparq-perf run --resume" in message
+    last = len(whole.splitlines())
+    assert f"line {last}: the line is cut off: mend the file with 'sparq-perf run --resume" in message
     assert not (record_file.parent / "report.html").exists()
 
 
