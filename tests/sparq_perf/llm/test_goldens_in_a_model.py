@@ -12,7 +12,7 @@ from torch import nn
 from sparq_perf.llm import enable_sparq
 from sparq_profiles import SparqConfig
 
-FOLDER = Path(__file__).parents[3] / "shared" / "golden"
+FOLDER = Path(__file__).parents[4] / "shared" / "golden"
 FILES = sorted(FOLDER.glob("*.npz"))
 CASES = FILES or [pytest.param(None, marks=pytest.mark.skip(reason="no golden files beside this checkout"))]
 SETTINGS = ("rank", "top_k", "local_window", "mean_value", "group_score")
