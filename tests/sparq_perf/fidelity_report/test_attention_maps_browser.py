@@ -14,6 +14,8 @@ from sparq_perf.fidelity_report.maps_page import write_maps
 pytestmark = pytest.mark.browser
 
 SIZES = {"wide": (1280, 900), "narrow": (420, 900)}
+# Every size and every scheme once: the two do not depend on each other, and a page takes seconds to open.
+LOOKS = [("wide", "light"), ("narrow", "dark")]
 CHARTS = """
 return [...document.querySelectorAll('.chart')].map(box => ({
   id: box.dataset.chart,
@@ -83,8 +85,7 @@ def drawn(driver: Any) -> list[dict[str, Any]]:
     return charts
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size_name", SIZES)
+@pytest.mark.parametrize(("size_name", "scheme"), LOOKS)
 def test_they_draw_and_fit(show: Any, driver: Any, size_name: str, scheme: str) -> None:
     show(size_name, scheme)
     fonts = {chart["font"] for chart in drawn(driver)}

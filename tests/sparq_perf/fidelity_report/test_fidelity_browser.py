@@ -14,6 +14,8 @@ from sparq_profiles import SparqConfig
 pytestmark = pytest.mark.browser
 
 SIZES = {"wide": (1280, 900), "narrow": (420, 900)}
+# Every size and every scheme once: the two do not depend on each other, and a page takes seconds to open.
+LOOKS = [("wide", "light"), ("narrow", "dark")]
 CHARTS = """
 return [...document.querySelectorAll('.chart')].map(box => ({
   id: box.dataset.chart,
@@ -63,8 +65,7 @@ def drawn(driver: Any, n_charts: int) -> list[dict[str, Any]]:
     return charts
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_it_draws_and_fits(show: Any, driver: Any, grid: Any, size: str, scheme: str) -> None:
     timed = grid.timed(SparqConfig(16, 64, 16))
     show([*grid.quality(), timed, *grid.quality(context=4096, n_examples=1)], size=size, scheme=scheme)

@@ -39,6 +39,8 @@ return [...document.querySelectorAll('.chart')].map(box => ({
 }))
 """
 SIZES = {"wide": (1280, 900), "narrow": (420, 900)}
+# Every size and every scheme once: the two do not depend on each other, and a page takes seconds to open.
+LOOKS = [("wide", "light"), ("narrow", "dark")]
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +123,7 @@ def assert_no_sideways_scroll(driver) -> None:
     assert widths[0] <= widths[2]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_charts_have_data_and_fit(show, driver, records, size: str, scheme: str) -> None:
     show(records.small_run(), size=size, scheme=scheme)
     # Six settings, parity, roofline, steps, heatmap, bandwidth.
@@ -133,8 +134,7 @@ def test_charts_have_data_and_fit(show, driver, records, size: str, scheme: str)
     assert_quiet(driver)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_charts_of_instruments_have_data_and_fit(show, driver, gpu, size: str, scheme: str) -> None:
     show(gpu.gpu_run(), size=size, scheme=scheme)
     # Nine settings, parity, roofline, steps, energy, timeline, heatmap, bandwidth.

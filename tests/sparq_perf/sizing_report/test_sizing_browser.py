@@ -23,6 +23,8 @@ pytestmark = pytest.mark.browser
 
 Ask = Callable[..., Question]
 SIZES = {"wide": (1280, 900), "narrow": (420, 900)}
+# Every size and every scheme once: the two do not depend on each other, and a page takes seconds to open.
+LOOKS = [("wide", "light"), ("narrow", "dark")]
 # Sets the panel's fields as a reader would, and returns every number it shows, unrounded.
 MOVE = """
 const form = document.getElementById('panel');
@@ -86,8 +88,7 @@ def assert_drawn(driver: Any, n_charts: int) -> list[dict[str, Any]]:
     return charts
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size_name", SIZES)
+@pytest.mark.parametrize(("size_name", "scheme"), LOOKS)
 def test_it_draws_and_fits(show: Any, driver: Any, ask: Ask, size_name: str, scheme: str) -> None:
     show(ask(hardware=("h100-sxm-80gb", "l4-24gb", "mi300x-192gb")), size_name=size_name, scheme=scheme)
     charts = assert_drawn(driver, 4)
