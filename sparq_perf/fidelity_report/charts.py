@@ -12,7 +12,7 @@ from sparq_perf.fidelity_report.scatter import across, family_traces, front_line
 from sparq_perf.fidelity_report.scores import SCORES, Score, limits_of, signed, told, value_of
 from sparq_perf.fidelity_report.view import BenchView
 from sparq_perf.report import chart_style as style
-from sparq_perf.report.charts import Chart
+from sparq_perf.report.chart import Chart
 from sparq_perf.report.wording import times_faster
 from sparq_profiles import SparqConfig
 

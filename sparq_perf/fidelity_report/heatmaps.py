@@ -7,7 +7,7 @@ from sparq_perf.fidelity.frontier import SettingPoint
 from sparq_perf.fidelity_report.view import BenchView
 from sparq_perf.records.fidelity import LayerFidelity
 from sparq_perf.report import chart_style as style
-from sparq_perf.report.charts import Chart
+from sparq_perf.report.chart import Chart
 from sparq_profiles import SparqConfig
 
 # Title, and whether more is better: each with its colour.

@@ -4,9 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
 from sparq_perf.fidelity_report.attention_map_charts import build_map_charts, map_keys
 from sparq_perf.fidelity_report.charts import speed_charts, transfer_charts
 from sparq_perf.fidelity_report.heatmaps import layer_charts
@@ -15,12 +12,10 @@ from sparq_perf.fidelity_report.speeds import speed_cell
 from sparq_perf.fidelity_report.verdict import transfer_words
 from sparq_perf.fidelity_report.view import BenchView, FidelityView
 from sparq_perf.report import wording
-from sparq_perf.report.chart_style import COLOURS, dark_counterparts
-from sparq_perf.report.charts import Chart
+from sparq_perf.report.chart import Chart
 from sparq_perf.report.legends import Key
-from sparq_perf.report.page import asset, environment, script_hashes, script_json, write_page
+from sparq_perf.report.page import render_page, write_page
 
-_PACKAGE, _SHARED = "sparq_perf.fidelity_report", "sparq_perf.report"
 _FILTERS: dict[str, Callable[..., str]] = {
     "transfers": transfer_words,
     "count": wording.count,
@@ -57,27 +52,23 @@ def write_fidelity(view: FidelityView, path: Path, *, run_report: str | None = N
 def render(view: FidelityView, *, run_report: str | None = None) -> str:
     """The whole page; ``run_report`` as for `write_fidelity`."""
     benches, maps = build_charts(view), build_map_charts(view.maps)
-    templates = environment(_PACKAGE, _SHARED, filters=_FILTERS)
-    templates.globals.update(speed_cell=speed_cell)
-    scripts = [get_plotlyjs(), asset(_SHARED, "report.js")]
-    every = [chart for bench in benches for chart in bench.every] + [chart for one in maps for chart in one.every]
-    figures = {chart.id: {"figure": chart.figure, "description": chart.description} for chart in every}
-    return templates.get_template("fidelity.html").render(
+    return render_page(
+        "sparq_perf.fidelity_report",
+        "fidelity.html",
+        styles=["fidelity.css"],
+        figures=[*(chart for bench in benches for chart in bench.every), *(c for one in maps for c in one.every)],
+        filters=_FILTERS,
         view=view,
         benches=benches,
         maps=maps,
         map_keys=map_keys(),
         run_report=run_report,
-        colours=COLOURS,
-        style=Markup(asset(_SHARED, "report.css") + asset(_PACKAGE, "fidelity.css")),
-        script_hashes=script_hashes(scripts),
-        scripts=[Markup(script) for script in scripts],
-        figures=Markup(script_json({"figures": figures, "dark": dark_counterparts()})),
+        speed_cell=speed_cell,
     )
 
 
 def build_charts(view: FidelityView) -> tuple[BenchCharts, ...]:
-    """The figures of each bench, each checked by plotly's own validators."""
+    """The figures of each bench."""
     found = []
     for bench in view.benches:
         recommended = next((answer.point for answer in bench.answers if answer.point is not None), None)
@@ -91,9 +82,4 @@ def build_charts(view: FidelityView) -> tuple[BenchCharts, ...]:
                 layers=layer_charts(bench, view.names, recommended),
             )
         )
-    import plotly.graph_objects as go  # half a second: only where there is a page to write
-
-    for charts in found:
-        for chart in charts.every:
-            go.Figure(chart.figure)  # raises on a property or value that plotly does not know
     return tuple(found)

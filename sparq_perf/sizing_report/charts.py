@@ -5,7 +5,7 @@ from math import log2
 from typing import Any
 
 from sparq_perf.report import chart_style as style
-from sparq_perf.report.charts import Chart
+from sparq_perf.report.chart import Chart
 from sparq_perf.report.legends import Key
 from sparq_perf.report.wording import rounded_si, seconds, significant, times_faster, tokens
 from sparq_perf.sizing_report.crossover_chart import crossover_figure

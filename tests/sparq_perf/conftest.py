@@ -1,6 +1,8 @@
-"""Record lines with plain numbers, for tests that do not care how they came about."""
+"""Record lines with plain numbers, for tests that do not care how they came about, and one browser for all pages."""
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -41,6 +43,18 @@ from sparq_roofline.calibration import TimeModel
 from sparq_roofline.interval import Interval
 from sparq_roofline.prediction import StepTime, TimePrediction
 
+CHROMIUM_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
 SHAPE = AttentionShape(1, 4096, 4, 2, 32, "float32")
 CONFIG = SparqConfig(8, 64, 16)
 
@@ -305,3 +319,25 @@ def one_line() -> Callable[[BaseException], str]:
         return message
 
     return _one_line
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless browser that reaches nothing but this machine; what a test emulates, the next one must set anew."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from selenium.webdriver.chrome.service import Service
+
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if browser is None or chromedriver is None:
+        missing = "Chromium (chromium)" if browser is None else "its driver (chromium-driver)"
+        pytest.skip(f"{missing} is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(chromedriver, log_output=os.devnull))
+    started.set_script_timeout(60)
+    yield started
+    started.quit()

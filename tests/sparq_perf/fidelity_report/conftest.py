@@ -1,8 +1,5 @@
-"""Fidelity records to make pages of, and a browser to open them in."""
+"""Fidelity records to make pages of."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,17 +7,6 @@ import pytest
 from sparq_perf.records.fidelity import LayerFidelity
 from sparq_profiles import AttentionShape, SparqConfig
 
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 HEADS = AttentionShape(2, 108, 4, 2, 32, "float32")
 NEAR, FAR, BARE = SparqConfig(16, 64, 16), SparqConfig(8, 32, 8), SparqConfig(8, 32, 8, mean_value=False)
 
@@ -72,23 +58,3 @@ class Grid:
 @pytest.fixture
 def grid(lines: Any) -> Grid:
     return Grid(lines)
-
-
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if browser is None or chromedriver is None:
-        missing = "Chromium (chromium)" if browser is None else "its driver (chromium-driver)"
-        pytest.skip(f"{missing} is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(chromedriver, log_output=os.devnull))
-    yield started
-    started.quit()

@@ -1,9 +1,6 @@
 """Attention maps in headless Chromium, offline: they draw, they fit, and one select rules them all."""
 
-import os
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,83 +22,53 @@ return [...document.querySelectorAll('.chart')].map(box => ({
   font: box.layout?.font?.color,
 }))
 """
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if browser is None or chromedriver is None:
-        missing = "Chromium (chromium)" if browser is None else "its driver (chromium-driver)"
-        pytest.skip(f"{missing} is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(chromedriver, log_output=os.devnull))
-    yield started
-    started.quit()
 
 
 @pytest.fixture
-def show(driver: Any, tmp_path: Path, lines: Any) -> Any:
+def show(chromium: Any, tmp_path: Path, lines: Any) -> Any:
     def opened(size_name: str = "wide", scheme: str = "light") -> None:
         path = tmp_path / "maps.html"
         write_maps([lines.attention_map(), lines.attention_map(key="b", head=3)], path)
         width, height = SIZES[size_name]
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size_name == "narrow"}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        driver.get_log("browser")
-        driver.get(path.as_uri())
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        chromium.get_log("browser")
+        chromium.get(path.as_uri())
 
     return opened
 
 
-def drawn(driver: Any) -> list[dict[str, Any]]:
+def drawn(chromium: Any) -> list[dict[str, Any]]:
     deadline = time.monotonic() + 10
     charts: list[dict[str, Any]] = []
     while len(charts) != 5 or not all(chart["marks"] for chart in charts):
         assert time.monotonic() < deadline, charts
-        charts = driver.execute_script(CHARTS)
+        charts = chromium.execute_script(CHARTS)
     for chart in charts:
         assert chart["drawn"] == pytest.approx(chart["width"], abs=2)
     return charts
 
 
 @pytest.mark.parametrize(("size_name", "scheme"), LOOKS)
-def test_they_draw_and_fit(show: Any, driver: Any, size_name: str, scheme: str) -> None:
+def test_they_draw_and_fit(show: Any, chromium: Any, size_name: str, scheme: str) -> None:
     show(size_name, scheme)
-    fonts = {chart["font"] for chart in drawn(driver)}
+    fonts = {chart["font"] for chart in drawn(chromium)}
     assert fonts == ({"#1b2430"} if scheme == "light" else {"#e7ebf0"})
-    scroll, client = driver.execute_script("const p = document.documentElement; return [p.scrollWidth, p.clientWidth]")
+    widths = "const page = document.documentElement; return [page.scrollWidth, page.clientWidth]"
+    scroll, client = chromium.execute_script(widths)
     assert scroll <= client
-    assert [entry["message"] for entry in driver.get_log("browser")] == []
+    assert [entry["message"] for entry in chromium.get_log("browser")] == []
 
 
-def test_one_select_rules_every_map(show: Any, driver: Any) -> None:
+def test_one_select_rules_every_map(show: Any, chromium: Any) -> None:
     show()
     kinds = ("approximate", "exact", "selected", "scatter", "coverage")
-    assert {chart["id"] for chart in drawn(driver)} == {f"map-{kind}-0" for kind in kinds}
-    driver.execute_script(
+    assert {chart["id"] for chart in drawn(chromium)} == {f"map-{kind}-0" for kind in kinds}
+    chromium.execute_script(
         "const s = document.getElementById('attention-map'); s.value = '1'; s.dispatchEvent(new Event('change'))"
     )
-    assert {chart["id"] for chart in drawn(driver)} == {f"map-{kind}-1" for kind in kinds}
+    assert {chart["id"] for chart in drawn(chromium)} == {f"map-{kind}-1" for kind in kinds}
     words = "return [...document.querySelectorAll('[data-with=map-approximate]')].map(p => p.hidden)"
-    assert driver.execute_script(words) == [True, False]
+    assert chromium.execute_script(words) == [True, False]

@@ -50,7 +50,7 @@ return [...document.querySelectorAll('.chart')].map(box => ({
 
 
 @pytest.fixture
-def show(driver: Any, tmp_path: Path) -> Callable[..., None]:
+def show(chromium: Any, tmp_path: Path) -> Callable[..., None]:
     """Opens the page of a question at a size and in a colour scheme."""
 
     def opened(question: Question, *, size_name: str = "wide", scheme: str = "light") -> None:
@@ -58,30 +58,30 @@ def show(driver: Any, tmp_path: Path) -> Callable[..., None]:
         write_sizing(question, size(question), path)
         width, height = SIZES[size_name]
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size_name == "narrow"}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
         for log in ("browser", "performance"):
-            driver.get_log(log)
-        driver.get(path.as_uri())
+            chromium.get_log(log)
+        chromium.get(path.as_uri())
 
     return opened
 
 
-def assert_quiet(driver: Any) -> None:
-    assert [entry["message"] for entry in driver.get_log("browser")] == []
-    requests = [e["message"] for e in driver.get_log("performance") if 'Network.requestWillBeSent"' in e["message"]]
+def assert_quiet(chromium: Any) -> None:
+    assert [entry["message"] for entry in chromium.get_log("browser")] == []
+    requests = [e["message"] for e in chromium.get_log("performance") if 'Network.requestWillBeSent"' in e["message"]]
     assert [
         r for r in requests if '"url":"file:' not in r and '"url":"data:' not in r and '"url":"blob:' not in r
     ] == []
 
 
-def assert_drawn(driver: Any, n_charts: int) -> list[dict[str, Any]]:
+def assert_drawn(chromium: Any, n_charts: int) -> list[dict[str, Any]]:
     deadline = time.monotonic() + 10
     charts: list[dict[str, Any]] = []
     while len(charts) != n_charts or not all(chart["marks"] for chart in charts):
         assert time.monotonic() < deadline, charts
-        charts = driver.execute_script(CHARTS)
+        charts = chromium.execute_script(CHARTS)
     for chart in charts:
         assert chart["traces"] > 0
         assert chart["drawn"] == pytest.approx(chart["width"], abs=2)
@@ -89,36 +89,36 @@ def assert_drawn(driver: Any, n_charts: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("size_name", "scheme"), LOOKS)
-def test_it_draws_and_fits(show: Any, driver: Any, ask: Ask, size_name: str, scheme: str) -> None:
+def test_it_draws_and_fits(show: Any, chromium: Any, ask: Ask, size_name: str, scheme: str) -> None:
     show(ask(hardware=("h100-sxm-80gb", "l4-24gb", "mi300x-192gb")), size_name=size_name, scheme=scheme)
-    charts = assert_drawn(driver, 4)
+    charts = assert_drawn(chromium, 4)
     assert len({chart["font"] for chart in charts}) == 1
     assert (charts[0]["font"] == "#1b2430") == (scheme == "light")
-    driver.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    widths = driver.execute_script(
+    chromium.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    widths = chromium.execute_script(
         "const p = document.documentElement; return [p.scrollWidth, p.clientWidth, innerWidth]"
     )
     assert widths[0] <= min(widths[1:])
-    assert_quiet(driver)
+    assert_quiet(chromium)
 
 
-def test_one_select_rules_every_chart(show: Any, driver: Any, ask: Ask) -> None:
+def test_one_select_rules_every_chart(show: Any, chromium: Any, ask: Ask) -> None:
     show(ask(hardware=("l4-24gb", "h100-sxm-80gb")))
-    assert driver.execute_script("return document.getElementById('study').value") == "1"  # the best of the two
-    assert {chart["id"] for chart in assert_drawn(driver, 4)} == {"latency-1", "cost-1", "bars-1", "crossover-1"}
-    driver.execute_script(
+    assert chromium.execute_script("return document.getElementById('study').value") == "1"  # the best of the two
+    assert {chart["id"] for chart in assert_drawn(chromium, 4)} == {"latency-1", "cost-1", "bars-1", "crossover-1"}
+    chromium.execute_script(
         "const s = document.getElementById('study'); s.value = '0'; s.dispatchEvent(new Event('change'))"
     )
-    assert {chart["id"] for chart in assert_drawn(driver, 4)} == {"latency-0", "cost-0", "bars-0", "crossover-0"}
-    assert_quiet(driver)
+    assert {chart["id"] for chart in assert_drawn(chromium, 4)} == {"latency-0", "cost-0", "bars-0", "crossover-0"}
+    assert_quiet(chromium)
 
 
-def test_pages_with_less_open_quietly(show: Any, driver: Any, ask: Ask) -> None:
+def test_pages_with_less_open_quietly(show: Any, chromium: Any, ask: Ask) -> None:
     for question, charts in ((ask("llama-3-70b", batch=900), 0), (ask(context=500, output=12), 3)):
         show(question, size_name="narrow")
-        assert_drawn(driver, charts)
-        assert driver.execute_script("return document.querySelector('[data-out=stepSpeedup]').dataset.value")
-        assert_quiet(driver)
+        assert_drawn(chromium, charts)
+        assert chromium.execute_script("return document.querySelector('[data-out=stepSpeedup]').dataset.value")
+        assert_quiet(chromium)
 
 
 def in_python(question: Question, hardware: HardwareProfile, gpus: int, config: SparqConfig, s: int, b: int) -> Any:
@@ -179,13 +179,13 @@ MODELS = [
 
 @pytest.mark.parametrize(("model", "more"), MODELS)
 def test_the_panel_computes_what_python_computes(
-    show: Any, driver: Any, ask: Ask, model: str, more: dict[str, Any]
+    show: Any, chromium: Any, ask: Ask, model: str, more: dict[str, Any]
 ) -> None:
     question = ask(model, DEVICES, **more)
     show(question)
     for device, gpus, layout, rank, top_k, seq_len, batch in SETTINGS:
         fields = {"device": device, "gpus": gpus, "layout": layout, "rank": rank, "topK": top_k, "seqLen": seq_len}
-        shown = driver.execute_script(MOVE, {**fields, "batch": batch})
+        shown = chromium.execute_script(MOVE, {**fields, "batch": batch})
         config = SparqConfig(rank, top_k, mean_value=model == "llama-2-7b", k_layout=layout)  # type: ignore[arg-type]
         expected = in_python(question, load_hardware(device), gpus, config, seq_len, batch)
         assert set(shown) == set(expected)
@@ -198,52 +198,52 @@ def test_the_panel_computes_what_python_computes(
             else:
                 found = json.loads(shown[name]) if shown[name] else None
                 assert found == (None if value is None else pytest.approx(value, rel=1e-6))
-    assert_quiet(driver)
+    assert_quiet(chromium)
 
 
-def test_the_panel_starts_at_the_answer(show: Any, driver: Any, ask: Ask) -> None:
+def test_the_panel_starts_at_the_answer(show: Any, chromium: Any, ask: Ask) -> None:
     question = ask()
     show(question)
     sizing = size(question)
     (item,) = [item for item in sizing.recommendations if item.hardware == sizing.best]
     row = next(row for row in sizing.rows if row.hardware == item.hardware and row.k_layout == item.k_layout)
     assert row.step_speedup is not None
-    shown = driver.execute_script(MOVE, {})
+    shown = chromium.execute_script(MOVE, {})
     assert json.loads(shown["stepSpeedup"]) == pytest.approx(asdict(row.step_speedup))
-    moved = driver.execute_script(MOVE, {"batch": 1, "seqLen": 100})
+    moved = chromium.execute_script(MOVE, {"batch": 1, "seqLen": 100})
     assert moved != shown
-    driver.execute_script("document.getElementById('panel').reset()")
+    chromium.execute_script("document.getElementById('panel').reset()")
     deadline = time.monotonic() + 5
-    while driver.execute_script(MOVE, {}) != shown:
+    while chromium.execute_script(MOVE, {}) != shown:
         assert time.monotonic() < deadline
-    assert_quiet(driver)
+    assert_quiet(chromium)
 
 
-def test_the_panel_reaches_an_answer_beyond_its_usual_range(show: Any, driver: Any, ask: Ask) -> None:
+def test_the_panel_reaches_an_answer_beyond_its_usual_range(show: Any, chromium: Any, ask: Ask) -> None:
     question = ask("smollm2-135m", ("mi325x-256gb",), context=20, output=4, rank=8, top_k=8)
     show(question)
     (item,) = size(question).recommendations
     assert item.batch > 4096
     field = "return document.getElementById('panel').elements.batch.value"
-    assert driver.execute_script(field) == str(item.batch)
-    shown = json.loads(driver.execute_script(MOVE, {})["sparq-step" if item.k_layout else "dense-step"])
+    assert chromium.execute_script(field) == str(item.batch)
+    shown = json.loads(chromium.execute_script(MOVE, {})["sparq-step" if item.k_layout else "dense-step"])
     assert item.batch / shown["expected"] == pytest.approx(item.tokens_per_s_per_gpu, rel=1e-6)
 
 
-def test_numbers_out_of_range_and_sliders(show: Any, driver: Any, ask: Ask) -> None:
+def test_numbers_out_of_range_and_sliders(show: Any, chromium: Any, ask: Ask) -> None:
     show(ask(hardware=("h100-sxm-80gb", "epyc-9004-32t")))
     field = "return document.getElementById('panel').elements[arguments[0]].value"
-    least = driver.execute_script(MOVE, {"rank": 1, "batch": 1})
-    assert driver.execute_script(MOVE, {"rank": -5, "batch": 0}) == least
-    most = driver.execute_script(MOVE, {"rank": 128, "batch": 4096})
-    assert driver.execute_script(MOVE, {"rank": 1000, "batch": 99_999}) == most
-    driver.execute_script(
+    least = chromium.execute_script(MOVE, {"rank": 1, "batch": 1})
+    assert chromium.execute_script(MOVE, {"rank": -5, "batch": 0}) == least
+    most = chromium.execute_script(MOVE, {"rank": 128, "batch": 4096})
+    assert chromium.execute_script(MOVE, {"rank": 1000, "batch": 99_999}) == most
+    chromium.execute_script(
         "const s = document.querySelector('input[data-for=seqLen]');"
         "s.value = 14; s.dispatchEvent(new Event('input', {bubbles: true}))"
     )
-    assert driver.execute_script(field, "seqLen") == "16384"
+    assert chromium.execute_script(field, "seqLen") == "16384"
     # A device without a link works alone.
-    driver.execute_script(MOVE, {"device": "h100-sxm-80gb", "gpus": 8})
-    driver.execute_script(MOVE, {"device": "epyc-9004-32t"})
-    assert driver.execute_script(field, "gpus") == "1"
-    assert_quiet(driver)
+    chromium.execute_script(MOVE, {"device": "h100-sxm-80gb", "gpus": 8})
+    chromium.execute_script(MOVE, {"device": "epyc-9004-32t"})
+    assert chromium.execute_script(field, "gpus") == "1"
+    assert_quiet(chromium)

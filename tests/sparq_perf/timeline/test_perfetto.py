@@ -22,20 +22,6 @@ import pytest
 from sparq_perf.records.schema import Line, Slice
 from sparq_perf.timeline import build_trace, write_trace
 
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1600,1100",
-    # The UI would like to reach its makers.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 LOADED = "return !!(window.app && app.trace && app.trace.engine)"
 ASK = """
 const done = arguments[arguments.length - 1];
@@ -93,27 +79,6 @@ def address(traces: Path) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if browser is None or chromedriver is None:
-        missing = "Chromium (chromium)" if browser is None else "its driver (chromium-driver)"
-        pytest.skip(f"{missing} is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(chromedriver, log_output=os.devnull))
-    started.set_script_timeout(60)
-    yield started
-    started.quit()
-
-
 def wait_for(condition: Callable[[], bool], complaint: Callable[[], object] = lambda: "waited 60 s in vain") -> None:
     deadline = time.monotonic() + 60
     while not condition():
@@ -122,19 +87,21 @@ def wait_for(condition: Callable[[], bool], complaint: Callable[[], object] = la
 
 
 @pytest.fixture
-def open_in_browser(driver: Any, address: str, traces: Path) -> OpenTrace:
+def open_in_browser(chromium: Any, address: str, traces: Path) -> OpenTrace:
     def opened(lines: Sequence[Line], **options: Any) -> Ask:
         number = len(list(traces.iterdir()))
         path = write_trace(lines, traces / f"{number}.json", **options)
+        metrics = {"width": 1600, "height": 1100, "deviceScaleFactor": 1, "mobile": False}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         # The number makes it another page: a new hash alone would not load it.
-        driver.get(f"{address}/index.html?{number}#!/viewer?url={address}/traces/{path.name}")
+        chromium.get(f"{address}/index.html?{number}#!/viewer?url={address}/traces/{path.name}")
         wait_for(
-            lambda: bool(driver.execute_script(LOADED)),
-            lambda: [entry["message"] for entry in driver.get_log("browser")],
+            lambda: bool(chromium.execute_script(LOADED)),
+            lambda: [entry["message"] for entry in chromium.get_log("browser")],
         )
 
         def ask(sql: str) -> Rows:
-            answer = driver.execute_async_script(ASK, sql)
+            answer = chromium.execute_async_script(ASK, sql)
             assert "error" not in answer, answer
             return [tuple(row) for row in answer["rows"]]
 
@@ -321,18 +288,18 @@ def test_hostile_strings_are_only_text(open_trace, hostile_run) -> None:
 
 
 @pytest.mark.browser
-def test_a_reader_sees_the_groups(open_in_browser, driver, gpu_run) -> None:
+def test_a_reader_sees_the_groups(open_in_browser, chromium, gpu_run) -> None:
     open_in_browser(gpu_run.small())
     wanted = ("profiled calls and predicted steps", "NVML, sampled in energy loops only", "run of gpu on NVIDIA H100")
     names = "return app.trace.workspace.children.map(track => track.name)"
     wait_for(
-        lambda: all(any(name.startswith(each) for name in driver.execute_script(names)) for each in wanted),
-        lambda: driver.execute_script(names),
+        lambda: all(any(name.startswith(each) for name in chromium.execute_script(names)) for each in wanted),
+        lambda: chromium.execute_script(names),
     )
 
 
 @pytest.mark.browser
-def test_two_keys_lead_from_a_wide_span_to_its_call(open_in_browser, driver, gpu_run) -> None:
+def test_two_keys_lead_from_a_wide_span_to_its_call(open_in_browser, chromium, gpu_run) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
     ask = open_in_browser(gpu_run.small())
@@ -340,15 +307,15 @@ def test_two_keys_lead_from_a_wide_span_to_its_call(open_in_browser, driver, gpu
     shown = "const {start, end} = app.trace.timeline.visibleWindow.toTimeSpan(); return [Number(start), Number(end)]"
     _, (wide,) = ask(f"select id from slice where name = '{LEAD}' order by ts")
     [(call,)] = ask(f"select id from slice where name = '{SPARQ}'")
-    driver.execute_script("app.trace.selection.selectSqlEvent('slice', arguments[0])", wide)
-    wait_for(lambda: driver.execute_script(selected) == wide)
+    chromium.execute_script("app.trace.selection.selectSqlEvent('slice', arguments[0])", wide)
+    wait_for(lambda: chromium.execute_script(selected) == wide)
     # Arrows are looked up once something is selected.
-    wait_for(lambda: driver.execute_script("return app.trace.flows.connectedFlows.length") > 0)
-    ActionChains(driver).send_keys("]").perform()
-    wait_for(lambda: driver.execute_script(selected) == call)
-    ActionChains(driver).send_keys("f").perform()
+    wait_for(lambda: chromium.execute_script("return app.trace.flows.connectedFlows.length") > 0)
+    ActionChains(chromium).send_keys("]").perform()
+    wait_for(lambda: chromium.execute_script(selected) == call)
+    ActionChains(chromium).send_keys("f").perform()
     # From the whole run of 21 s to some times the call's 31 µs.
-    wait_for(lambda: -sub(*driver.execute_script(shown)) < 1_000_000)
-    start, end = driver.execute_script(shown)
+    wait_for(lambda: -sub(*chromium.execute_script(shown)) < 1_000_000)
+    start, end = chromium.execute_script(shown)
     assert start <= 20_700_000_000
     assert end >= 20_700_031_250

@@ -1,8 +1,6 @@
 """The gate's pages in headless Chromium: opened from disk, offline, as a reader would."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +13,12 @@ from sparq_perf.gate.outputs.page import write_page
 
 pytestmark = pytest.mark.browser
 
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 WIDTHS = (1280, 420)
 LUMINANCE = """
 const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
 return (r + g + b) / 3;
 """
 SHOWN = "return [...document.querySelectorAll('[data-words]')].filter(item => !item.hidden).length"
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if browser is None or chromedriver is None:
-        pytest.skip("Chromium (chromium) or its driver (chromium-driver) is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(chromedriver, log_output=os.devnull))
-    yield started
-    started.quit()
 
 
 @pytest.fixture
@@ -59,45 +37,45 @@ def pages(make_outcome: Callable[..., Any], runs: Any, hostile: str, tmp_path: P
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_fits_in_both_schemes(driver: Any, pages: dict[str, Path], width: int) -> None:
+def test_it_fits_in_both_schemes(chromium: Any, pages: dict[str, Path], width: int) -> None:
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     for name, path in pages.items():
         for scheme in ("light", "dark"):
             features = [{"name": "prefers-color-scheme", "value": scheme}]
-            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-            driver.get_log("browser")
-            driver.get(path.as_uri())
-            assert driver.execute_script("return document.documentElement.scrollWidth") <= width, (name, scheme)
-            assert (driver.execute_script(LUMINANCE) > 128) == (scheme == "light"), (name, scheme)
-            assert driver.get_log("browser") == [], (name, scheme)
+            chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+            chromium.get_log("browser")
+            chromium.get(path.as_uri())
+            assert chromium.execute_script("return document.documentElement.scrollWidth") <= width, (name, scheme)
+            assert (chromium.execute_script(LUMINANCE) > 128) == (scheme == "light"), (name, scheme)
+            assert chromium.get_log("browser") == [], (name, scheme)
 
 
-def test_filters(driver: Any, pages: dict[str, Path]) -> None:
+def test_filters(chromium: Any, pages: dict[str, Path]) -> None:
     for name, facet, value, total, left in (
         ("gate", "verdict", "REGRESSED", 24, 1),
         ("hostile", "verdict", "SAME", 24, 20),
         ("history", "status", "worse", 2, 1),
     ):
-        driver.get(pages[name].as_uri())
-        assert driver.execute_script(SHOWN) == total
-        driver.execute_script(
+        chromium.get(pages[name].as_uri())
+        assert chromium.execute_script(SHOWN) == total
+        chromium.execute_script(
             "const s = document.querySelector(`select[data-facet='${arguments[0]}']`); s.value = arguments[1];"
             "s.dispatchEvent(new Event('input', {bubbles: true}))",
             facet,
             value,
         )
-        assert driver.execute_script(SHOWN) == left
-        driver.execute_script(
+        assert chromium.execute_script(SHOWN) == left
+        chromium.execute_script(
             "const t = document.getElementById('filter-text'); t.value = 'nowhere to be found';"
             "t.dispatchEvent(new Event('input', {bubbles: true}))"
         )
-        assert driver.execute_script(SHOWN) == 0
-        assert driver.execute_script("return !document.getElementById('none-left').hidden")
+        assert chromium.execute_script(SHOWN) == 0
+        assert chromium.execute_script("return !document.getElementById('none-left').hidden")
 
 
-def test_hostile_texts_run_nothing(driver: Any, pages: dict[str, Path]) -> None:
-    driver.get(pages["hostile"].as_uri())
-    assert driver.execute_script("return document.scripts.length") == 1
-    assert driver.execute_script("return document.querySelectorAll('b, a[href^=http], [onmouseover]').length") == 0
-    assert "<script>alert(1)</script>" in driver.execute_script("return document.querySelector('td.key').textContent")
+def test_hostile_texts_run_nothing(chromium: Any, pages: dict[str, Path]) -> None:
+    chromium.get(pages["hostile"].as_uri())
+    assert chromium.execute_script("return document.scripts.length") == 1
+    assert chromium.execute_script("return document.querySelectorAll('b, a[href^=http], [onmouseover]').length") == 0
+    assert "<script>alert(1)</script>" in chromium.execute_script("return document.querySelector('td.key').textContent")
