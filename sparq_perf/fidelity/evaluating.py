@@ -41,6 +41,7 @@ class Evaluation:
         self._batches = [examples[i : i + batch] for i in range(0, len(examples), batch)]
         self._reads = [prefill(loaded.model, [e.prompt for e in batch_], pad) for batch_ in self._batches]
         self._dense: list[Tensor] | None = None
+        self._dense_answers: Tensor | None = None
 
     @property
     def first_read(self) -> Prefilled:
@@ -83,13 +84,27 @@ class Evaluation:
         return torch.stack(steps, 1)
 
     def _generated(self, config: SparqConfig | None) -> Outcome:
+        metric = self._task.metric
+        assert metric is not None
+        if self._dense_answers is None:
+            self._dense_answers = self._answer_scores(None)
+        if config is None:
+            return Outcome(*summarised({metric: self._dense_answers}))
+        found = self._answer_scores(config)
+        drop = f"{metric}_drop"
+        means, errors = summarised({metric: found, drop: self._dense_answers - found})
+        if drop in errors and metric == "accuracy":
+            # Where no answer, or every one, changed its verdict, the spread is 0, and a drop of 1 in n is still likely.
+            errors[drop] = max(errors[drop], 1 / len(found))
+        return Outcome(means, errors)
+
+    def _answer_scores(self, config: SparqConfig | None) -> Tensor:
         assert self._task.score is not None
-        assert self._task.metric is not None
         found = []
         for batch, read in zip(self._batches, self._reads, strict=True):
             for example, answer in zip(batch, self._answers(config, read), strict=True):
                 found.append(self._task.score(answer, example.references))
-        return Outcome(*summarised({self._task.metric: torch.tensor(found, dtype=torch.float64)}))
+        return torch.tensor(found, dtype=torch.float64)
 
     def _answers(self, config: SparqConfig | None, read: Prefilled) -> Iterator[str]:
         model, tokenizer = self._loaded.model, self._loaded.tokenizer

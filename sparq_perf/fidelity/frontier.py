@@ -100,8 +100,8 @@ class Loss:
 
     Attributes:
         stderr: its standard error; None where it has none.
-        paired: the error is that of the difference, example by example. Else it combines the spread of both over the
-            examples, as if they were other texts for each: too large, since the texts are the same.
+        paired: the error is that of the difference, example by example. Else, in older records, it combines the spread
+            of both over the examples, as if they were other texts for each: too large, since the texts are the same.
     """
 
     value: float
@@ -168,16 +168,29 @@ def loss_of(point: SettingPoint, metric: Metric) -> Loss | None:
         agreement = scores.get("agreement")
         return _loss(None if agreement is None else 1.0 - agreement, stderr.get("agreement"), paired=True)
     if metric == "perplexity":
+        increase = scores.get("nll_increase_nats")
+        if increase is not None:
+            ratio, error = _exp(increase), stderr.get("nll_increase_nats")
+            # The standard error of a ratio exp(a - b) is that of a - b times the ratio, to first order.
+            return _loss(ratio, None if error is None else error * ratio, paired=True)
         own, dense = scores.get("perplexity"), point.dense_scores.get("perplexity")
         if own is None or not dense:
             return None
-        # The standard error of a ratio exp(a - b) is that of a - b times the ratio, to first order.
         spread = _together(point, "nll_nats")
         return _loss(own / dense, None if spread is None else spread * own / dense, paired=False)
+    if "accuracy_drop" in scores:
+        return _loss(scores["accuracy_drop"], stderr.get("accuracy_drop"), paired=True)
     own, dense = scores.get("accuracy"), point.dense_scores.get("accuracy")
     if own is None or dense is None:
         return None
     return _loss(dense - own, _together(point, "accuracy"), paired=False)
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 def judge(loss: Loss | None, tolerance: Tolerance) -> Judgement:

@@ -9,14 +9,18 @@ SHOWN = {
     "kl_nats": ("KL, nats", "{:.4f}"),
     "agreement": ("agreement", "{:.3f}"),
     "perplexity": ("perplexity", "{:.2f}"),
+    "nll_increase_nats": ("NLL over dense, nats", "{:+.4f}"),
     "bits_per_character": ("bits/char", "{:.3f}"),
     "recall": ("top-k recall", "{:.3f}"),
     "mass": ("mass", "{:.3f}"),
     "coverage_error": ("coverage error", "{:.3f}"),
     "output_error": ("output error", "{:.3f}"),
     "matched_characters": ("characters repeated", "{:.1f}"),
+    "matched_characters_drop": ("fewer than dense", "{:+.1f}"),
     "accuracy": ("accuracy", "{:.3f}"),
+    "accuracy_drop": ("accuracy below dense", "{:+.3f}"),
     "rouge_l": ("ROUGE-L", "{:.3f}"),
+    "rouge_l_drop": ("ROUGE-L below dense", "{:+.3f}"),
     "step_time_s": ("step, s", "{:.4f}"),
     "tokens_per_s": ("tokens/s", "{:.1f}"),
     "step_speedup": ("step speedup", "{:.2f}×"),
@@ -61,5 +65,5 @@ def _score(line: Fidelity, name: str) -> str:
     if name not in line.scores:
         return ""
     form = SHOWN[name][1]
-    error = f" ± {form.format(line.stderr[name])}" if line.stderr.get(name) else ""
+    error = f" ± {form.replace('+', '').format(line.stderr[name])}" if line.stderr.get(name) else ""
     return form.format(line.scores[name]) + error

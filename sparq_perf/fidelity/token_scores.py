@@ -15,12 +15,13 @@ def next_token_scores(dense: Tensor, sparq: Tensor, targets: Tensor) -> dict[str
 
     Returns:
         ``kl_nats``: KL(dense ‖ SparQ); ``agreement``: share of steps with the same most probable token; ``nll_nats``:
-        negative log-likelihood of the text under SparQ.
+        negative log-likelihood of the text under SparQ; ``nll_increase_nats``: how much larger it is than under dense.
     """
     kl = (dense.exp() * (dense - sparq)).sum(-1).clamp(min=0)
     agreement = (dense.argmax(-1) == sparq.argmax(-1)).to(dense.dtype)
-    nll = -sparq.gather(-1, targets[..., None])[..., 0]
-    return {"kl_nats": kl.mean(-1), "agreement": agreement.mean(-1), "nll_nats": nll.mean(-1)}
+    nll, dense_nll = (-logs.gather(-1, targets[..., None])[..., 0] for logs in (sparq, dense))
+    scores = {"kl_nats": kl, "agreement": agreement, "nll_nats": nll, "nll_increase_nats": nll - dense_nll}
+    return {name: values.mean(-1) for name, values in scores.items()}
 
 
 def summarised(scores: dict[str, Tensor]) -> tuple[dict[str, float], dict[str, float]]:

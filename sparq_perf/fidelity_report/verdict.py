@@ -80,8 +80,8 @@ def loss_words(loss: Loss, metric: Metric) -> str:
         spread = f"\u00a0±\u00a0{loss.stderr * 100:.1f}" if loss.stderr is not None else ""
         return f"agreement {(1 - loss.value) * 100:.1f}{spread}\u00a0%"
     if metric == "perplexity":
-        return f"perplexity {loss.value:.3f}\u00a0× dense"
-    return f"accuracy {abs(loss.value):.3f} {'below' if loss.value > 0 else 'above'} dense"
+        return f"perplexity {loss.value:.3f}{error}\u00a0× dense"
+    return f"accuracy {abs(loss.value):.3f}{error} {'above' if loss.value < 0 else 'below'} dense"
 
 
 def transfer_words(ratio: float) -> str:

@@ -69,6 +69,17 @@ def test_every_task_with_every_setting(loaded: LoadedModel, tmp_path: Path) -> N
     assert text.scores["kl_nats"] < 1e-6
     assert text.scores["recall"] == text.scores["agreement"] == 1
     assert sparse.scores["kl_nats"] > text.scores["kl_nats"]
+    # The paired difference is that of the means; only its error is another.
+    increase = sparse.scores["nll_nats"] - by["wikitext", None].scores["nll_nats"]
+    assert sparse.scores["nll_increase_nats"] == pytest.approx(increase, abs=1e-5)
+    assert sparse.stderr["nll_increase_nats"] > 0
+    for name, metric in (("squad", "accuracy"), ("repetition", "matched_characters"), ("cnn_dailymail", "rouge_l")):
+        line, dense = by[name, CONFIGS[1]], by[name, None]
+        assert line.scores[f"{metric}_drop"] == pytest.approx(dense.scores[metric] - line.scores[metric])
+        assert f"{metric}_drop" in line.stderr
+        assert f"{metric}_drop" not in dense.scores
+    # Three examples tell of a drop of a third at best, also where none of them shows one.
+    assert by["squad", CONFIGS[1]].stderr["accuracy_drop"] >= 1 / 3
     assert [(layer.layer, len(layer.recall)) for layer in sparse.layers] == [(0, 4), (1, 4)]
     assert sparse.scores["recall"] == pytest.approx(sum(sum(each.recall) for each in sparse.layers) / 8, abs=1e-5)
     # (S·r + 2·k·d + 4·d) / (2·S·d + 2·d) at S = 156, r = 4, k = 16, d = 16.

@@ -108,6 +108,24 @@ def test_losses_by_hand(line: Made) -> None:
     assert (accuracy.value, accuracy.stderr) == (pytest.approx(0.05), pytest.approx(0.05))
 
 
+def test_losses_of_differences_example_by_example(line: Made) -> None:
+    # Not those of the means beside them, whose errors are the texts' own spread.
+    scores = {"nll_increase_nats": math.log(1.25), "perplexity": 50.0, "accuracy_drop": 0.05, "accuracy": 0.5}
+    stderr = {"nll_increase_nats": 0.04, "nll_nats": 0.4, "accuracy_drop": 0.02, "accuracy": 0.2}
+    one = points_of([line(SparqConfig(8, 64), 0.125, scores=scores, stderr=stderr)])[0]
+    perplexity, accuracy = loss_of(one, "perplexity"), loss_of(one, "accuracy")
+    assert perplexity is not None
+    assert (perplexity.value, perplexity.stderr) == (pytest.approx(1.25), pytest.approx(0.05))
+    assert accuracy is not None
+    assert (accuracy.value, accuracy.stderr) == (0.05, 0.02)
+    assert perplexity.paired
+    assert accuracy.paired
+    alone = loss_of(replace(one, stderr={}), "perplexity")
+    assert alone is not None
+    assert alone.stderr is None
+    assert loss_of(replace(one, scores={"nll_increase_nats": 1000.0}), "perplexity") is None
+
+
 def test_without_dense_there_is_no_ratio_to_it_and_without_scores_no_loss(line: Made) -> None:
     one = points_of([line(SparqConfig(8, 64), 0.125, scores={"perplexity": 50.0, "accuracy": 0.5})])[0]
     assert [loss_of(one, metric) for metric in ("kl", "agreement", "perplexity", "accuracy")] == [None] * 4

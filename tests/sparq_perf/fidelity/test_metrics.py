@@ -22,6 +22,7 @@ def test_next_token_scores() -> None:
     assert scores["kl_nats"].item() == pytest.approx(math.log(2) / 8)
     assert scores["agreement"].item() == 0.5
     assert scores["nll_nats"].item() == pytest.approx((math.log(4) + math.log(2)) / 2)
+    assert scores["nll_increase_nats"].item() == pytest.approx(math.log(2) / 2)
 
 
 def test_means_errors_and_perplexity() -> None:
