@@ -74,8 +74,7 @@ def build(guards: Guards, case: Any, k_layout: KLayout, start: Tensor | None) ->
 
 @pytest.mark.parametrize("group_score", GROUP_SCORES)
 @pytest.mark.parametrize("k_layout", K_LAYOUTS)
-@pytest.mark.parametrize(("group", "head_dim"), [(1, 80), (3, 24), (17, 64)])
-@pytest.mark.parametrize("top_k", [20, 130])
+@pytest.mark.parametrize(("group", "head_dim", "top_k"), [(1, 80, 130), (3, 24, 20), (17, 64, 20), (17, 24, 130)])
 def test_sparse(
     guards: Guards,
     make_inputs: Callable[..., Any],
