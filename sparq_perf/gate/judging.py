@@ -14,7 +14,8 @@ def judge(series: Sequence[Series], settings: GateSettings, method: Method = "pa
     """The verdict on each series, in their order.
 
     The first `settings.pairs` pairs are looked at first. Where they show a worsening, or cannot exclude one, the pairs
-    beyond them decide; until there are enough of those, the verdict is AMBIGUOUS, and `wanting` names it.
+    beyond them decide; until there are enough of those, the verdict is AMBIGUOUS, and `wanting` names it. Where neither
+    shows a worsening and neither excludes one, all of them together may exclude it.
     """
     faults = {index: why for index, one in enumerate(series) if (why := _unfit(one, settings, method))}
     fit = [index for index in range(len(series)) if index not in faults]
@@ -22,12 +23,13 @@ def judge(series: Sequence[Series], settings: GateSettings, method: Method = "pa
     first = look_at({index: series[index] for index in fit}, settings, method, slice(n_first))
     again = {index: series[index] for index in fit if _needs_confirming(first[index], series[index], settings, method)}
     fresh = look_at(again, settings, method, slice(settings.pairs, None))
+    every = look_at(again, settings, method, slice(None))
     verdicts = []
     for index, one in enumerate(series):
         if index in faults:
             verdicts.append(Judgement(key=one.key, metric=one.metric, verdict="INVALID", reasons=faults[index]))
         else:
-            verdicts.append(_conclude(one, first[index], fresh.get(index), settings))
+            verdicts.append(_conclude(one, first[index], fresh.get(index), every.get(index), settings))
     return tuple(verdicts)
 
 
@@ -59,8 +61,18 @@ def _needs_confirming(first: Look, one: Series, settings: GateSettings, method: 
     return len(one.base) - settings.pairs >= settings.min_pairs
 
 
-def _conclude(one: Series, first: Look, fresh: Look | None, settings: GateSettings) -> Judgement:
-    verdict, reasons = _first_verdict(first, settings) if fresh is None else _confirmed(first, fresh, settings)
+def _conclude(one: Series, first: Look, fresh: Look | None, every: Look | None, settings: GateSettings) -> Judgement:
+    deciding, together = fresh or first, None
+    if fresh is None:
+        verdict, reasons = _first_verdict(first, settings)
+    else:
+        verdict, reasons = _confirmed(first, fresh, settings)
+    if every is not None and verdict == "AMBIGUOUS" and _undecided(first, fresh, settings) and every.excludes(settings):
+        deciding, together = every, every.evidence
+        verdict, reasons = "SAME", ("by the first and the fresh pairs together: neither decides alone",)
+    if verdict == "SAME" and deciding.noisy:
+        excluded, spread = percent(deciding.evidence.excluded), percent(deciding.evidence.spread)
+        reasons = (*reasons, f"noisy: only a worsening of {excluded} is excluded (A/A spread {spread})")
     return Judgement(
         key=one.key,
         metric=one.metric,
@@ -68,7 +80,13 @@ def _conclude(one: Series, first: Look, fresh: Look | None, settings: GateSettin
         reasons=(*reasons, *one.remarks),
         first=first.evidence,
         fresh=None if fresh is None else fresh.evidence,
+        together=together,
     )
+
+
+def _undecided(first: Look, fresh: Look | None, settings: GateSettings) -> bool:
+    """Neither look shows a difference, and neither excludes a worsening."""
+    return fresh is not None and find(first, settings) == "open" and find(fresh, settings) == "open"
 
 
 def _first_verdict(look: Look, settings: GateSettings) -> tuple[Verdict, tuple[str, ...]]:
@@ -105,12 +123,12 @@ def _confirmed(first: Look, fresh: Look, settings: GateSettings) -> tuple[Verdic
 
 def _why_open(look: Look, settings: GateSettings) -> str:
     evidence = look.evidence
-    if look.too_noisy:
-        return (
-            f"too noisy: only differences above {percent(evidence.floor)} could be told, "
-            f"{percent(look.limits.largest_floor)} is allowed (A/A spread {percent(evidence.spread)})"
-        )
     why = f"a worsening of {percent(evidence.excluded)} is not excluded"
+    if look.noisy:
+        return (
+            f"too noisy: {why}, and only differences above {percent(evidence.floor)} could be told "
+            f"(A/A spread {percent(evidence.spread)})"
+        )
     if evidence.effect >= evidence.floor:
         level = significance_level(evidence.method, settings)
         why += f", and one of {percent(evidence.effect)} not significant: q is {evidence.q_worse:.2g}, not {level:g}"

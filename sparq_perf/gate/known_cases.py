@@ -12,6 +12,8 @@ from sparq_perf.gate.verdicts import Judgement, Method, Verdict
 # Log ratios of a quiet machine, ±0.5 % around none: their mean is 0.
 _NOISE = (0.005, -0.004, 0.002, -0.003, 0.004, -0.005, 0.003, -0.002)
 _BASE = tuple(1.0 + noise / 2 for noise in _NOISE) * 2
+# The case whose candidate scatters this many times as much.
+NOISY, MULTIPLE = "5 % slower, noisy", 30
 # Candidate over base, the pairs that there are, and what must be said of them.
 _PAIRED: dict[str, tuple[float, int, Verdict]] = {
     "twice as slow": (2.0, 16, "REGRESSED"),
@@ -20,6 +22,7 @@ _PAIRED: dict[str, tuple[float, int, Verdict]] = {
     "the same": (1.0, 8, "SAME"),
     "5 % faster": (0.95, 8, "IMPROVED"),
     "measured twice": (1.0, 2, "INVALID"),
+    NOISY: (1.05, 16, "AMBIGUOUS"),
 }
 # The same of single runs from different jobs.
 _STORED: dict[str, tuple[float, int, Verdict]] = {
@@ -67,7 +70,8 @@ def check_known_cases(judge: Judge, conclude: type[Outcome]) -> None:
 
 
 def _series(name: str, ratio: float, n: int, _: Verdict) -> Series:
-    candidate = tuple(ratio * (1 + noise) for noise in (*_NOISE, *_NOISE)[:n])
+    scatter = MULTIPLE if name == NOISY else 1
+    candidate = tuple(ratio * (1 + scatter * noise) for noise in (*_NOISE, *_NOISE)[:n])
     return Series(key=name, metric="time", base=_BASE[:n], candidate=candidate)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import expm1, log1p
 from typing import Literal
 
+from scipy.special import ndtri
 from scipy.stats import false_discovery_control
 
 from sparq_perf.gate.paired import RatioTest, geometric_mean, paired_test, relative, stored_test
@@ -25,9 +26,22 @@ class Look:
     limits: Limits
 
     @property
-    def too_noisy(self) -> bool:
-        """A pass would mean nothing: even large differences lie within what the same revision shows."""
+    def noisy(self) -> bool:
+        """Differences above the largest floor lie within what the same revision shows."""
         return self.evidence.method == "paired" and self.evidence.floor > self.limits.largest_floor
+
+    def excludes(self, settings: GateSettings) -> bool:
+        """Whether a worsening of `Evidence.excluded` is excluded.
+
+        By the pairs' own scatter; on a noisy machine, whose floor is above that, also by the spread that the same
+        revision shows: eight pairs may agree with each other by luck, and with no other eight.
+        """
+        evidence = self.evidence
+        upper = evidence.interval[1]
+        if self.noisy:
+            reach = float(ndtri(settings.confidence)) * evidence.spread
+            upper = max(upper, relative(log1p(evidence.effect) + reach))
+        return upper < evidence.excluded
 
 
 def find(look: Look, settings: GateSettings) -> Finding:
@@ -36,11 +50,10 @@ def find(look: Look, settings: GateSettings) -> Finding:
     level = significance_level(evidence.method, settings)
     if evidence.q_worse <= level and evidence.effect >= evidence.floor:
         return "worse"
-    if look.too_noisy:
-        return "open"
-    if evidence.q_better <= level and evidence.effect <= expm1(-log1p(evidence.floor)):
+    improved = evidence.q_better <= level and evidence.effect <= expm1(-log1p(evidence.floor))
+    if improved and not look.noisy:
         return "better"
-    return "same" if evidence.interval[1] < evidence.excluded else "open"
+    return "same" if look.excludes(settings) else "open"
 
 
 def significance_level(method: Method, settings: GateSettings) -> float:
@@ -97,7 +110,8 @@ def _floors(test: RatioTest, limits: Limits, settings: GateSettings, method: Met
     if method == "stored":
         return {"floor": limits.stored_floor, "excluded": limits.stored_excluded}
     floor = max(limits.floor, relative(settings.spread_multiple * test.spread))
-    return {"floor": floor, "excluded": floor}
+    # On a noisy machine small effects do not count, and still a pass must exclude large ones.
+    return {"floor": floor, "excluded": min(floor, limits.largest_floor)}
 
 
 def told(evidence: Evidence) -> str:

@@ -48,8 +48,9 @@ def pair_up(base: Sequence[ProcessRun], candidate: Sequence[ProcessRun]) -> Pair
     while index < len(in_time):
         (run, is_base), following = in_time[index], in_time[index + 1 : index + 2]
         if following and following[0][1] != is_base and following[0][0].began >= run.ended:
-            other = following[0][0]
-            pairs.append((run, other) if is_base else (other, run))
+            other, other_is_base = following[0]
+            sides = {is_base: run, other_is_base: other}
+            pairs.append((sides[True], sides[False]))  # no pair, and no verdict, of two runs of one revision
             base_first += is_base
             index += 2
         else:

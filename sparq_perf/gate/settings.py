@@ -24,7 +24,7 @@ class Limits(Frozen):
 
     Attributes:
         floor: the smallest relative worsening that counts; raised to a multiple of the A/A spread where that is larger.
-        largest_floor: where the spread raises the floor above this, a pass would mean nothing: too noisy to judge.
+        largest_floor: where the spread raises the floor above this, a pass must exclude a worsening of this much.
         stored_floor: the same as floor for records that were not measured in turn with each other.
         stored_excluded: what SAME excludes for those.
     """

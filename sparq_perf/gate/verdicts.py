@@ -29,7 +29,7 @@ class Evidence(Frozen):
         p_worse, p_better: one-sided; q_worse, q_better: adjusted for all tests judged together (Benjamini, Hochberg).
         spread: of the effect where nothing changed, in logarithms: measured A/A, or among the base's own processes.
         floor: an effect below it is none, however significant.
-        excluded: SAME means that a worsening of this much is excluded.
+        excluded: SAME means that a worsening of this much is excluded; less than the floor on a noisy machine.
     """
 
     method: Method
@@ -63,6 +63,7 @@ class Judgement(Frozen):
         reasons: why it is INVALID or AMBIGUOUS; or what a reader of another verdict should know.
         first: of the first pairs; None where there was nothing to compare.
         fresh: of the pairs that were measured to confirm it; None where none were needed, or none are there yet.
+        together: of all pairs, where neither part decides alone and both together exclude a worsening.
     """
 
     key: Text
@@ -71,11 +72,12 @@ class Judgement(Frozen):
     reasons: tuple[Text, ...] = ()
     first: Evidence | None = None
     fresh: Evidence | None = None
+    together: Evidence | None = None
 
     @property
     def evidence(self) -> Evidence | None:
-        """The latest: fresh pairs are not those that raised the suspicion, so their effect is not exaggerated by it."""
-        return self.fresh or self.first
+        """What decided: fresh pairs did not raise the suspicion, so that their effect is not exaggerated by it."""
+        return self.together or self.fresh or self.first
 
     @model_validator(mode="after")
     def _verdict_rests_on_something(self) -> "Judgement":

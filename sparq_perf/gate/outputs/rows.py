@@ -63,7 +63,7 @@ def _row(judgement: Judgement, passes: bool) -> Row:
     worse_is_shown = evidence.effect >= 0
     processes = f"{evidence.n_base} and {evidence.n_candidate} runs"
     if evidence.method == "paired":
-        fresh = "fresh " if judgement.fresh is not None else ""
+        fresh = "fresh " if evidence is judgement.fresh else ""
         processes = count(evidence.n_base, f"{fresh}pair")
     return Row(
         *common,
