@@ -39,13 +39,16 @@ PACE = Pace(
     fill_bytes_per_s=0.5e9,
 )
 
-# Small to large, MHA and GQA, two head sizes, so that launch, byte and per-score costs can be told apart. Lengths and
-# settings are odd on purpose: suites use round ones.
+# Small to large, MHA and GQA, two head sizes, so that launch, byte and per-score costs can be told apart; several of a
+# few MiB, which caches hold in part. Lengths and settings are odd on purpose: suites use round ones.
 CALIBRATION = CalibrationGrid(
     shapes=(
         (1, 700, 24, 6, 128),
         (1, 1_500, 24, 24, 128),
+        (1, 2_600, 8, 2, 64),
         (1, 3_000, 6, 6, 64),
+        (2, 1_100, 10, 10, 64),
+        (1, 7_000, 8, 2, 64),
         (1, 6_000, 24, 24, 128),
         (1, 24_000, 24, 24, 128),
         (2, 3_000, 24, 24, 128),
