@@ -162,6 +162,22 @@ def harder(random: np.random.Generator) -> None:
         line(f"{what}: green", green, TRIALS)
 
 
+def noisy(random: np.random.Generator) -> None:
+    """What a green is worth on a noisy machine."""
+    n = 12
+    print(f"\nthe gate on noisy machines, one of {n} configurations slower")
+    for between in (0.05, 0.10):
+        for slowdown in (1.05, 1.10, 1.15):
+            noise = NoiseModel(process=between)
+            trials = [
+                simulate_gate(random, SETTINGS, n_configurations=n, slowdowns={3: slowdown}, noise=noise)
+                for _ in range(TRIALS)
+            ]
+            what = f"{between:.0%} between processes, {slowdown - 1:+.0%}"
+            line(f"{what}: passed", sum(t[3].verdict in SETTINGS.green for t in trials), TRIALS)
+            line(f"{what}: found", sum(t[3].verdict == "REGRESSED" for t in trials), TRIALS)
+
+
 def history(random: np.random.Generator) -> None:
     """Change points over time, one run a job."""
     n_jobs, after = 30, (3, 4, 5, 6, 8)
@@ -191,6 +207,7 @@ def main() -> None:
         lambda: stored(random),
         lambda: harder(random),
         lambda: history(random),
+        lambda: noisy(np.random.default_rng(SEED + 1)),
     )
     for section in sections:
         began = perf_counter()
