@@ -16,8 +16,8 @@ FIDELITY_OUT ?= reports/latest/fidelity.jsonl
 # Frozen: other text would give other numbers than the committed ones.
 FIDELITY_TEXT ?= $(addprefix reports/measured/smollm2-135m-fidelity/text/,\
 	method.md sizing.md kernels.md instruments.md records.md README.md)
-# Test processes; Triton's interpreter, where most of the time goes, uses one core.
-JOBS ?= 2
+# Test processes, for two cores: where most of the time goes each uses one, and some wait for a browser or a child.
+JOBS ?= 3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 help:  ## Show this list.
