@@ -16,8 +16,8 @@ FIDELITY_OUT ?= reports/latest/fidelity.jsonl
 # Frozen: other text would give other numbers than the committed ones.
 FIDELITY_TEXT ?= $(addprefix reports/measured/smollm2-135m-fidelity/text/,\
 	method.md sizing.md kernels.md instruments.md records.md README.md)
-# Test processes, for two cores: where most of the time goes each uses one, and some wait for a browser or a child.
-JOBS ?= 3
+# Test processes; Triton's interpreter, where most of the time goes, uses one core.
+JOBS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 help:  ## Show this list.
@@ -35,7 +35,8 @@ lint: $(VENV)/installed-test  ## Style, types and the direction of imports.
 	$(BIN)/lint-imports
 
 unit: $(VENV)/installed-test  ## The tests alone.
-	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
+	# Threads that wait for each other give their cores to the other test processes instead of spinning.
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 gate: $(VENV)/installed  ## Hold bytes, launches, registers and the kernels' code against what was accepted; needs no GPU.
 	$(BIN)/sparq-perf gate
