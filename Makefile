@@ -34,8 +34,8 @@ lint: $(VENV)/installed-test  ## Style, types and the direction of imports.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Threads that wait for each other give their cores to the other test processes instead of spinning.
 unit: $(VENV)/installed-test  ## The tests alone.
-	# Threads that wait for each other give their cores to the other test processes instead of spinning.
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 gate: $(VENV)/installed  ## Hold bytes, launches, registers and the kernels' code against what was accepted; needs no GPU.
