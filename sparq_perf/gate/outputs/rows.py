@@ -14,7 +14,7 @@ MEANINGS: dict[Verdict, str] = {
     "INVALID": "could not be judged",
     "AMBIGUOUS": "neither a worsening nor its absence is shown",
     "IMPROVED": "better by more than the floor, significant among all tests",
-    "SAME": "a worsening of the floor or more is excluded",
+    "SAME": "a worsening of the floor is excluded, or of largest_floor on a noisy machine",
 }
 
 
