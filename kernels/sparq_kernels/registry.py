@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from sparq_profiles import AttentionShape, ConfigError, SparqConfig
@@ -26,6 +27,7 @@ class Implementation:
         dtypes: cache types it takes.
         interpretable: written in Triton, whose interpreter runs it on a CPU, slowly, to check or count it.
         base, variant: the implementation whose folder it shares, and what it asks of it.
+        needs: the module of others that it calls, and where that comes from; None where it comes with this package.
     """
 
     name: str
@@ -35,6 +37,12 @@ class Implementation:
     interpretable: bool = False
     base: str | None = None
     variant: str | None = None
+    needs: tuple[str, str] | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether what it calls is there; nothing is imported to find out."""
+        return self.needs is None or find_spec(self.needs[0]) is not None
 
     @property
     def folder(self) -> str:
@@ -58,6 +66,9 @@ class Implementation:
             return f"runs on {', '.join(self.devices)}{mend}"
         if dtype not in self.dtypes:
             return f"takes caches of {', '.join(self.dtypes)}"
+        if self.needs is not None and not self.installed:
+            module, mend = self.needs
+            return f"needs the module {module}, which is not installed here: {mend}"
         return None
 
 
@@ -85,6 +96,35 @@ IMPLEMENTATIONS = {
             )
             for variant in ("flash", "cudnn", "efficient", "gqa")
         ),
+        # What a user would otherwise pick. None comes with this package: each is measured where it is installed.
+        Implementation(
+            "dense-flash-attn",
+            sparse=False,
+            devices=("cuda",),
+            dtypes=SIXTEEN_BITS,
+            needs=("flash_attn", "pip install flash-attn"),
+        ),
+        Implementation(
+            "dense-flash-attn-3",
+            sparse=False,
+            devices=("cuda",),
+            dtypes=SIXTEEN_BITS,
+            base="dense-flash-attn",
+            variant="3",
+            needs=("flash_attn_interface", "build it from the folder hopper of flash-attention"),
+        ),
+        *(
+            Implementation(
+                name,
+                sparse=False,
+                devices=("cuda",),
+                dtypes=SIXTEEN_BITS,
+                base="dense-flashinfer",
+                variant=variant,
+                needs=("flashinfer", "pip install flashinfer-python"),
+            )
+            for name, variant in (("dense-flashinfer", None), ("dense-flashinfer-tensor-cores", "tensor-cores"))
+        ),
         Implementation("sparq-triton", sparse=True, devices=("cuda",), dtypes=UP_TO_32_BITS, interpretable=True),
         Implementation("sparq-cpu", sparse=True, devices=("cpu",), dtypes=("float32",)),
         Implementation("sparq-torch", sparse=True, devices=("cpu", "cuda"), dtypes=ALL_FLOATS),
@@ -98,8 +138,8 @@ def is_interpreted() -> bool:
 
 
 def implementations(device: str = "cpu") -> list[str]:
-    """Names of the implementations that run on a type of device, the preferred first."""
-    return [name for name, entry in IMPLEMENTATIONS.items() if device in entry.devices]
+    """Names of the implementations that run on a type of device and are installed, the preferred first."""
+    return [name for name, entry in IMPLEMENTATIONS.items() if device in entry.devices and entry.installed]
 
 
 def find_implementation(name: str) -> Implementation:

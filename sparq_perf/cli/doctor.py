@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED_CHECK = 1
 NAMES = (
-    *("cpu", "gpu", "profiler-cpu", "profiler-gpu"),
+    *("cpu", "gpu", "baselines", "profiler-cpu", "profiler-gpu"),
     *("nvml", "energy", "dram", "counted", "compiled", "report"),
 )
 

@@ -14,6 +14,8 @@ from sparq_perf.measure.nvml import first_gpu_state
 from sparq_perf.records.schema import Environment
 
 VERSIONED = ("torch", "triton", "numba", "numpy", "scipy", "pydantic", "nvidia-ml-py")
+# Recorded where installed: what some dense baselines call.
+BASELINES = ("flash-attn", "flash-attn-3", "flashinfer-python")
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -93,11 +95,12 @@ def probe_environment(n_threads: int) -> Environment:
 def host_fields(n_threads: int) -> dict[str, Any]:
     """What an `Environment` says of the host, whatever device is measured."""
     versions = {}
-    for package in VERSIONED:
+    for package in VERSIONED + BASELINES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
+            if package in VERSIONED:
+                versions[package] = "not installed"
     try:
         load = os.getloadavg()[0]
     except OSError:

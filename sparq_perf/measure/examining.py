@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, supported_activities
 
-from sparq_kernels.registry import INTERPRET
+from sparq_kernels.registry import IMPLEMENTATIONS, INTERPRET
 from sparq_perf.measure.contenders import Contender
 from sparq_perf.measure.dram import DramLadder, cpu_rungs
 from sparq_perf.measure.environment import cpu_name, usable_cores
@@ -89,6 +89,7 @@ def examine() -> Examination:
     checks: list[Callable[[], Finding]] = [
         _cpu_timing,
         partial(_gpu_timing, gpu),
+        _baselines,
         partial(_profiler, ProfilerActivity.CPU, "profiler-cpu", "time and launches per step of a CPU run"),
         partial(_profiler, ProfilerActivity.CUDA, "profiler-gpu", "time and launches per kernel and step of a GPU run"),
         partial(_nvml, state, "power_average_w", "nvml", "clocks, power, heat and what holds the clock down"),
@@ -119,6 +120,17 @@ def _gpu_timing(gpu: bool) -> Finding:
     else:
         why = Absence(kind="no_device", detail=f"torch {torch.__version__} sees no CUDA device")
     return Finding("gpu", tells, absence=why, mend=GPU_MEND)
+
+
+def _baselines() -> Finding:
+    tells = "dense decode kernels of serving engines, to compare with on a GPU"
+    wanted = [entry for entry in IMPLEMENTATIONS.values() if entry.needs is not None]
+    found = [entry.name for entry in wanted if entry.installed]
+    if found:
+        return Finding("baselines", tells, ", ".join(found))
+    mends = dict.fromkeys(mend for _, mend in filter(None, (entry.needs for entry in wanted)))
+    why = Absence(kind="library_missing", detail=f"none of {', '.join(entry.name for entry in wanted)} is installed")
+    return Finding("baselines", tells, absence=why, mend="; or ".join(mends))
 
 
 def _profiler(activity: ProfilerActivity, name: str, tells: str) -> Finding:

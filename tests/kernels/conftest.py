@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparq_kernels import IMPLEMENTATIONS
+from sparq_kernels import IMPLEMENTATIONS, KVCache
 from sparq_kernels.reference import SparqSteps
 from sparq_profiles import ConfigError, SparqConfig
 
@@ -17,11 +18,18 @@ TOLERANCE = {
     torch.float16: 4e-3,
     torch.bfloat16: 3e-2,
 }
-# On a CPU the Triton kernels run in Triton's interpreter.
-HERE = [name for name, entry in IMPLEMENTATIONS.items() if "cpu" in entry.devices or entry.interpretable]
-NATIVE = [name for name, entry in IMPLEMENTATIONS.items() if "cpu" in entry.devices]
+# Where the tests that run over all implementations have their caches: `make gpu-test` sets it to cuda.
+DEVICE = os.environ.get("SPARQ_PERF_TEST_DEVICE", "cpu")
 # Those that keep rules which torch.topk does not promise: ties to the lower index, NaN that steers nothing.
 EXACT = ["sparq-cpu", "sparq-triton"]
+if DEVICE == "cpu":
+    # Triton's interpreter runs the Triton kernels.
+    HERE = [name for name, entry in IMPLEMENTATIONS.items() if "cpu" in entry.devices or entry.interpretable]
+    NATIVE = [name for name in HERE if "cpu" in IMPLEMENTATIONS[name].devices]
+else:
+    # torch's single backends refuse much of what is asked here.
+    HERE = NATIVE = ["dense-triton", "dense-sdpa", "sparq-triton", "sparq-torch"]
+    EXACT = EXACT[1:]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -35,6 +43,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, [name for name in names if IMPLEMENTATIONS[name].sparse == sparse])
+
+
+@pytest.fixture(autouse=DEVICE != "cpu")
+def on_the_device(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Where the device is another than the CPU: caches are built there, and queries and outputs go there and back.
+
+    So tests written for tensors on the CPU check a device's kernels. Tests of a device's own are in gpu/.
+    """
+    if "decode" not in vars(request.module) or request.path.parent.name == "gpu":
+        return
+    build, append, decode = KVCache.from_tensors, KVCache.append, request.module.decode
+
+    def there(tensors: Any) -> list[Tensor]:
+        return [tensor.to(DEVICE) for tensor in tensors]
+
+    monkeypatch.setattr(KVCache, "from_tensors", lambda k, v, **settings: build(*there((k, v)), **settings))
+    monkeypatch.setattr(KVCache, "append", lambda cache, k, v, **by: append(cache, *there((k, v)), **by))
+    monkeypatch.setattr(
+        request.module,
+        "decode",
+        lambda q, cache, *settings, **by: decode(*there((q,)), cache, *settings, **by).to(q.device),
+    )
 
 
 @pytest.fixture(scope="session")

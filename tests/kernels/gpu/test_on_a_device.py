@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparq_kernels import KVCache, decode
+from sparq_kernels import IMPLEMENTATIONS, KVCache, decode
 from sparq_kernels.reference import dense_attention, sparq_steps
 from sparq_kernels.registry import is_interpreted
 from sparq_profiles import SparqConfig
@@ -112,6 +112,29 @@ def test_a_step_is_captured_and_replayed(make_inputs: Callable[..., Any], name: 
     graph.replay()
     torch.cuda.synchronize()
     assert torch.equal(y, decode(q, cache, config, implementation=name))
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 8, 4, 4_096, 128), (3, 8, 4, 1_000, 128), (16, 32, 1, 2_048, 128), (2, 2, 8, 5_003, 64)]
+)
+@pytest.mark.parametrize("name", [name for name, entry in IMPLEMENTATIONS.items() if entry.needs is not None])
+def test_dense_kernels_of_others(
+    make_inputs: Callable[..., Any], assert_close: Callable[..., None], name: str, size: tuple[int, ...]
+) -> None:
+    if not IMPLEMENTATIONS[name].installed:
+        pytest.skip(f"{name} {IMPLEMENTATIONS[name].refusal('float16', 'cuda')}")
+    case = make_inputs(*size, dtype=torch.float16)
+    cache, q = on_device(case, "two_copies", None, appended=3), case.q.cuda()
+    for _ in range(2):  # planned, then again by the plan
+        y = decode(q, cache, implementation=name)
+        assert_close(y.cpu(), dense_attention(case.q.double(), case.k.double(), case.v.double()))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        replayed = decode(q, cache, implementation=name)
+    replayed.zero_()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert_close(replayed.cpu(), dense_attention(case.q.double(), case.k.double(), case.v.double()))
 
 
 def test_offsets_beyond_two_to_the_31(make_inputs: Callable[..., Any], assert_close: Callable[..., None]) -> None:

@@ -1,0 +1,1 @@
+"""Dense decode through FlashInfer."""
