@@ -27,7 +27,7 @@ def run(
         str | None,
         typer.Option(
             "--suite",
-            help="smoke, standard, paper, long, gpu, gpu-smoke, or the path of a .toml; "
+            help="smoke, standard, paper, long, gpu, gpu-grid, gpu-smoke, or the path of a .toml; "
             "standard on a CPU and gpu on a GPU by default.",
         ),
     ] = None,

@@ -15,6 +15,7 @@ from sparq_profiles import (
     load_suite,
 )
 from sparq_profiles.load import list_names
+from sparq_profiles.shape import K_LAYOUTS
 
 HEADER = 'name = "small"\ntitle = "A small suite"\n'
 GRID = """
@@ -211,3 +212,22 @@ def test_the_suites_for_gpus() -> None:
     (dense,) = (e for e in suite.expectations if e.rank is None)
     assert (dense.batch, dense.seq_len) == (largest.batch, largest.seq_len)
     assert load_suite("gpu-smoke").device == "gpu"
+
+
+def test_the_suite_for_gpus_covers_what_sizes_a_deployment() -> None:
+    workloads = [workload for workload, _ in load_suite("gpu").workloads(load_model)]
+    settings = [workload.config for workload in workloads if workload.config is not None]
+    assert {w.shape.n_heads // w.shape.n_kv_heads for w in workloads} == {1, 4}
+    assert {w.shape.batch for w in workloads} >= {1, 16, 64}
+    assert (min(w.shape.seq_len for w in workloads), max(w.shape.seq_len for w in workloads)) == (4096, 131072)
+    assert (min(c.rank for c in settings), max(c.rank for c in settings)) == (16, 64)
+    assert (min(c.top_k for c in settings), max(c.top_k for c in settings)) == (64, 512)
+    assert {c.k_layout for c in settings} == set(K_LAYOUTS)
+
+
+def test_the_grid_for_gpus_leaves_more_to_foretell_than_a_calibration_sees() -> None:
+    suite = load_suite("gpu-grid")
+    points = {(workload.shape, workload.config) for workload, _ in suite.workloads(load_model)}
+    assert len(points) == 76 >= 3 * 24
+    assert all(config is not None and config.k_layout == "two_copies" for _, config in points)
+    assert len({shape for shape, _ in points}) == 19
