@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparq_kernels.registry import IMPLEMENTATIONS
-from sparq_perf.measure.names import RECORDS_NAME
 from sparq_perf.records.schema import CeilingsLine, Imported, Line, Measurement, Run
-from sparq_perf.records.store import RecordError, latest_measurements, read_lines
+from sparq_perf.records.store import RecordError, latest_measurements, read_lines, records_file
 from sparq_profiles.hardware import HardwareProfile
 from sparq_roofline.calibration import MeasuredPoint
 from sparq_roofline.calibration.points import OwnTraffic
@@ -47,7 +46,7 @@ def read_measured(records: Path) -> Measured:
     Raises:
         RecordError: unreadable records, no ceilings of the device, or no valid measurement; the message names the file.
     """
-    path = records / RECORDS_NAME if records.is_dir() else records
+    path = records_file(records)
     return _measured(read_lines(path), path)
 
 

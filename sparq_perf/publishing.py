@@ -12,10 +12,9 @@ from sparq_perf.measure.names import REPORT_NAME, SUMMARY_NAME
 from sparq_perf.records.schema import Line
 from sparq_perf.records.store import RecordError
 from sparq_perf.summary import summarise
+from sparq_perf.summary_page import EXPECTED, summary_page
 from sparq_perf.timeline import TRACE_NAME, VIEWER, has_timeline, write_trace
 from sparq_profiles.suite import Suite
-
-HEADER = ("workload", "asked", "measured", "", "by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Published:
     @property
     def lines(self) -> list[str]:
         """The summary, and a table of the expectations where the suite has some for this device."""
-        return self.summary + (["", *_columns([HEADER, *rows(self.verdicts)])] if self.verdicts else [])
+        return self.summary + (["", *_columns([EXPECTED, *rows(self.verdicts)])] if self.verdicts else [])
 
     def as_json(self) -> dict[str, Any]:
         """The same for machines."""
@@ -75,18 +74,8 @@ def publish(lines: list[Line], suite: Suite, out: Path, *, with_report: bool = T
         write_report(lines, out / REPORT_NAME, timeline=timeline.name if timeline else None)
     summary = [*summarise(lines, told), *([f"timeline    {timeline}: open it at {VIEWER}"] if timeline else ())]
     published = Published(report, timeline, summary, judge(suite, lines))
-    _write(out / SUMMARY_NAME, _markdown(published, suite))
+    _write(out / SUMMARY_NAME, summary_page(lines, suite, summary, published.verdicts))
     return published
-
-
-def _markdown(published: Published, suite: Suite) -> str:
-    text = f"# {suite.title}\n\n" + "\n".join(f"    {line}" for line in published.summary) + "\n"
-    if published.verdicts:
-        table = [HEADER, tuple("---" for _ in HEADER), *rows(published.verdicts)]
-        text += "\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in table) + "\n"
-        sources = dict.fromkeys(verdict.expectation.source for verdict in published.verdicts)
-        text += "\nExpected by: " + "; ".join(sources) + ".\n"
-    return text
 
 
 def _columns(table: Sequence[tuple[str, ...]]) -> list[str]:

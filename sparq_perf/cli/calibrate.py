@@ -12,7 +12,7 @@ from sparq_profiles import ConfigError
 if TYPE_CHECKING:
     from sparq_roofline.calibration import Calibration
 
-Records = Annotated[Path, typer.Argument(help="A records.jsonl, or the folder that holds one.")]
+Records = Annotated[Path, typer.Argument(help="A records.jsonl (or .gz), or the folder that holds one.")]
 CHOICES = ("spread", "random")
 
 

@@ -69,7 +69,7 @@ class Outputs:
     def _write_error(self, message: str) -> None:
         from sparq_perf.gate import outputs
         from sparq_perf.gate.outputs.annotations import command
-        from sparq_perf.gate.outputs.markdown import escape
+        from sparq_perf.markdown import escape
 
         if self.markdown is not None:
             outputs.write_text(self.markdown, f"## sparq-perf gate: no verdict\n\n{escape(message)}\n")

@@ -17,7 +17,7 @@ FIDELITY_NAME = "fidelity.html"
 
 
 def report(
-    records: Annotated[Path, typer.Argument(help="A records.jsonl, or the folder that holds one.")],
+    records: Annotated[Path, typer.Argument(help="A records.jsonl (or .gz), or the folder that holds one.")],
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file; beside the records by default.")] = None,
     speed: Annotated[
         list[Path] | None,
@@ -42,12 +42,12 @@ def report(
 
     Example: sparq-perf report fidelity.jsonl --speed records.jsonl --tolerance kl=0.05
     """
-    from sparq_perf.measure.names import RECORDS_NAME, REPORT_NAME
+    from sparq_perf.measure.names import REPORT_NAME
     from sparq_perf.records.schema import AttentionMap, Fidelity
-    from sparq_perf.records.store import read_lines
+    from sparq_perf.records.store import read_lines, records_file
     from sparq_perf.summary import summarise
 
-    path = records / RECORDS_NAME if records.is_dir() else records
+    path = records_file(records)
     lines = read_lines(path)
     about_fidelity = any(isinstance(line, Fidelity) for line in lines)
     if not about_fidelity and (speed or tolerance or hardware):
@@ -87,13 +87,12 @@ def _fidelity_view(
     from sparq_perf.fidelity.tolerance import parse_tolerance
     from sparq_perf.fidelity_report.sources import source_of
     from sparq_perf.fidelity_report.view import build_view
-    from sparq_perf.measure.names import RECORDS_NAME
-    from sparq_perf.records.store import read_lines
+    from sparq_perf.records.store import read_lines, records_file
     from sparq_profiles import load_hardware
 
     tolerances = [parse_tolerance(text) for text in tolerance or ()]
     device = load_hardware(hardware) if hardware else None
-    read = {file: read_lines(file) for file in (one / RECORDS_NAME if one.is_dir() else one for one in speed or ())}
+    read = {file: read_lines(file) for file in map(records_file, speed or ())}
     return build_view(
         lines,
         beside=[line for own in read.values() for line in own],

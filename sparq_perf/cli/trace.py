@@ -10,7 +10,7 @@ from sparq_perf.cli.options import print_json
 
 
 def trace(
-    records: Annotated[Path, typer.Argument(help="A records.jsonl, or the folder that holds one.")],
+    records: Annotated[Path, typer.Argument(help="A records.jsonl (or .gz), or the folder that holds one.")],
     out: Annotated[Path | None, typer.Option("--out", help="The JSON file; beside the records by default.")] = None,
     calls_only: Annotated[
         bool,
@@ -28,11 +28,10 @@ def trace(
 
     Exit codes: 0 written; 2 nothing was profiled or sampled, or bad input.
     """
-    from sparq_perf.measure.names import RECORDS_NAME
-    from sparq_perf.records.store import read_lines
+    from sparq_perf.records.store import read_lines, records_file
     from sparq_perf.timeline import TRACE_NAME, VIEWER, contents, write_trace
 
-    path = records / RECORDS_NAME if records.is_dir() else records
+    path = records_file(records)
     lines = read_lines(path)
     written = write_trace(lines, out or path.with_name(TRACE_NAME), calls_only=calls_only)
     found = contents(lines)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from sparq_perf.markdown import table
 from sparq_perf.records.fidelity import Fidelity
 
 # Titles and formats of the scores that are shown, in this order.
@@ -44,11 +45,10 @@ def _table(task: str, context: int, batch: int, lines: list[Fidelity]) -> str:
     first = ordered[0]
     names = [name for name in SHOWN if any(name in line.scores for line in ordered)]
     head = [*SETTING, *(SHOWN[name][0] for name in names)]
-    rows = [head, ["---"] * len(head)]
-    rows += [[*_setting(line), *(_score(line, name) for name in names)] for line in ordered]
+    rows = [[*_setting(line), *(_score(line, name) for name in names)] for line in ordered]
     told = f"{first.model}, {first.n_examples} examples, batch {batch}, {first.new_tokens} decode steps each"
     title = f"### {task}, context {context:,}\n\n{told}.\n"
-    return "\n".join([title, *("| " + " | ".join(row) + " |" for row in rows), ""])
+    return f"{title}\n{table(head, rows)}\n"
 
 
 def _setting(line: Fidelity) -> list[str]:

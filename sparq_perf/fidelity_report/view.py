@@ -195,7 +195,9 @@ def _cells(scores: Mapping[str, float], stderr: Mapping[str, float], names: Iter
     for name in names:
         form = SCORES[name][1]
         value = form.format(scores[name]) if name in scores else ""
-        cells.append(Cell(value, form.format(stderr[name]) if value and stderr.get(name) else ""))
+        # An error has no sign, also where its value is a difference.
+        error = form.replace("+", "").format(stderr[name]) if value and stderr.get(name) else ""
+        cells.append(Cell(value, error))
     return tuple(cells)
 
 

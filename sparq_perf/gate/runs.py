@@ -12,10 +12,9 @@ from sparq_perf.gate.values import Configuration
 from sparq_perf.records.environment import Environment
 from sparq_perf.records.observed import Dram, Energy
 from sparq_perf.records.schema import End, Imported, Line, Measurement, Run
-from sparq_perf.records.store import read_lines
+from sparq_perf.records.store import read_bytes, read_lines, records_file
 from sparq_profiles import SparqPerfError
 
-RECORDS_NAME = "records.jsonl"
 _FIELDS: dict[type[Line], str] = {Measurement: "measurement", Energy: "energy", Dram: "dram"}
 
 
@@ -55,10 +54,10 @@ def read_runs(path: Path) -> list[ProcessRun]:
             it recorded twice; or anything that is no record file.
         RecordError: no such file, empty, not records, or cut off.
     """
-    path = path / RECORDS_NAME if path.is_dir() else path
+    path = records_file(path)
     try:
         lines = read_lines(path)
-        versions = [json.loads(raw)["schema_version"] for raw in path.read_bytes().splitlines()]
+        versions = [json.loads(raw)["schema_version"] for raw in read_bytes(path).splitlines()]
     except SparqPerfError:
         raise
     except Exception as error:  # a file is anybody's: whatever reading it does to this program, it is no pass

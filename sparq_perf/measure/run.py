@@ -8,14 +8,13 @@ from pathlib import Path
 from types import FrameType
 
 from sparq_perf.measure.machine import DeviceType, choose_device, open_machine
-from sparq_perf.measure.names import RECORDS_NAME
 from sparq_perf.measure.plan import plan
 from sparq_perf.measure.preparing import SessionOptions
 from sparq_perf.measure.progress import Progress
 from sparq_perf.measure.resume import RunState, keep_aside, resume
 from sparq_perf.measure.session import Outcome, Session
 from sparq_perf.records.schema import Environment, PassName
-from sparq_perf.records.store import RecordWriter
+from sparq_perf.records.store import RECORDS_NAME, RecordWriter
 from sparq_profiles.suite import Suite
 
 

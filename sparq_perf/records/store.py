@@ -1,8 +1,10 @@
 """Record files: append-only JSON lines, each on disk before the next measurement starts."""
 
 import fcntl
+import gzip
 import json
 import os
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +16,7 @@ from sparq_perf.records.upgrading import READABLE_VERSIONS, upgrade
 from sparq_profiles import SparqPerfError
 from sparq_profiles.load import describe
 
+RECORDS_NAME = "records.jsonl"
 # What every line begins with: tells a torn one from another program's file.
 LINE_START = b'{"schema_version":'
 
@@ -75,6 +78,31 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def records_file(path: Path) -> Path:
+    """The record file that a user means: a file itself, or the one in a folder, which may be compressed."""
+    if not path.is_dir():
+        return path
+    plain, compressed = path / RECORDS_NAME, path / f"{RECORDS_NAME}.gz"
+    return compressed if compressed.exists() and not plain.exists() else plain
+
+
+def read_bytes(path: Path) -> bytes:
+    """A record file's content, decompressed where its name ends in ``.gz``.
+
+    Raises:
+        RecordError: no such file, or one that cannot be read.
+    """
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such file: measure first with 'sparq-perf run'") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise RecordError(f"{path}: is no whole gzip file ({error}): compress the records again") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -142,12 +170,7 @@ def _check_torn(raw: bytes, where: str) -> None:
 
 
 def _raw_lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        raise RecordError(f"{path}: no such file: measure first with 'sparq-perf run'") from None
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+    return read_bytes(path).splitlines(keepends=True)
 
 
 def latest_measurements(lines: list[Line]) -> dict[str, Measurement]:

@@ -9,7 +9,7 @@ from sparq_perf.gate.deterministic.diff import Change
 from sparq_perf.gate.deterministic.facts import Section
 from sparq_perf.gate.deterministic.wording import HEADINGS, by, shown, told
 from sparq_perf.gate.outputs.annotations import command
-from sparq_perf.gate.outputs.markdown import escape
+from sparq_perf.markdown import escape
 
 TITLE = "sparq-perf gate: facts"
 MOST_ROWS = 100

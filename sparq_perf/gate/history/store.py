@@ -13,7 +13,8 @@ from sparq_perf.gate.history.index import open_index
 from sparq_perf.gate.metrics import METRICS, Metric
 from sparq_perf.gate.outputs.writing import write_bytes
 from sparq_perf.gate.paired import geometric_mean
-from sparq_perf.gate.runs import RECORDS_NAME, read_runs
+from sparq_perf.gate.runs import read_runs
+from sparq_perf.records.store import read_bytes, records_file
 
 RECORDS_FOLDER = "records"
 INDEX_NAME = "index.sqlite"
@@ -78,9 +79,9 @@ class History:
         Raises:
             SparqPerfError: records that cannot be read or believed, or a run that the history has with other content.
         """
-        source = records / RECORDS_NAME if records.is_dir() else records
+        source = records_file(records)
         runs = read_runs(source)
-        content = source.read_bytes()
+        content = read_bytes(source)
         target = self.folder / RECORDS_FOLDER / f"{runs[0].began:%Y%m%dT%H%M%SZ}-{runs[0].run_id}.jsonl"
         if target.exists() and target.read_bytes() == content:
             return None

@@ -1,17 +1,15 @@
 """An outcome as Markdown, for a job's summary or a comment."""
 
-import re
 from collections.abc import Sequence
 
 from sparq_perf.gate.outcome import Outcome
 from sparq_perf.gate.outputs.rows import MEANINGS, Row, counted, headline, how, rows, side
+from sparq_perf.markdown import escape, table
 
 # A job's summary may have 1 MiB, a comment 65,536 characters.
 MOST_ROWS = 100
 MOST_REMARKS = 20
 HEADER = ("Verdict", "Configuration", "Metric", "Base", "Candidate", "Effect", "Interval", "Floor", "Why")
-# Everything that Markdown gives a meaning, HTML and GitHub's references to people, issues and formulas included.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#|~$@!])")
 
 
 def markdown(outcome: Outcome) -> str:
@@ -35,26 +33,15 @@ def markdown(outcome: Outcome) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def escape(text: str) -> str:
-    """Text that a renderer shows as it is."""
-    flat = " ".join(text.split())
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        flat = flat.replace(character, entity)
-    flat = _SPECIAL.sub(r"\\\1", flat)
-    return flat.replace("://", ":&#47;/").replace("www.", "www&#46;")
-
-
 def _table(shown: Sequence[Row]) -> str:
-    lines = [_line(HEADER), _line(["---"] * 3 + ["---:"] * 5 + ["---"])]
+    cells = []
     for row in shown[:MOST_ROWS]:
-        cells = (row.verdict, row.key, row.metric, row.base, row.candidate, row.effect, row.interval, row.floor)
-        lines.append(_line([escape(cell) for cell in (*cells, "; ".join(row.reasons))]))
+        numbers = (row.base, row.candidate, row.effect, row.interval, row.floor)
+        cells.append([escape(cell) for cell in (row.verdict, row.key, row.metric, *numbers, "; ".join(row.reasons))])
     more = len(shown) - MOST_ROWS
-    return "\n".join(lines) + (f"\n\nand {more} more, which the JSON and the page have" if more > 0 else "")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return table(HEADER, cells, range(3, 8)) + (
+        f"\n\nand {more} more, which the JSON and the page have" if more > 0 else ""
+    )
 
 
 def _meanings(shown: Sequence[Row]) -> str:

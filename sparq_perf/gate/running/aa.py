@@ -11,8 +11,8 @@ from sparq_perf.gate.errors import GateError
 from sparq_perf.gate.false_alarms import FalseAlarms, aa_spreads, false_alarms
 from sparq_perf.gate.metrics import METRICS
 from sparq_perf.gate.outcome import Outcome
-from sparq_perf.gate.outputs.markdown import escape
 from sparq_perf.gate.verdicts import VERDICTS
+from sparq_perf.markdown import escape, table
 from sparq_perf.report.wording import count, moment
 
 SPREADS_NAME = "spreads.json"
@@ -55,7 +55,6 @@ class AaResult:
     def as_markdown(self) -> str:
         """The same as a page: what was compared with itself, where and when, a row a run, then the rates."""
         head = ["Run", "Processes", "Minutes", "False alarm", *VERDICTS, "Largest effect"]
-        align = ["---:", "---:", "---:", "---", *("---:" for _ in VERDICTS), "---:"]
         rows = [
             [
                 str(index),
@@ -67,9 +66,9 @@ class AaResult:
             ]
             for index, outcome in enumerate(self.outcomes, start=1)
         ]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in [head, align, *rows])
+        shown = table(head, rows, [column for column in range(len(head)) if head[column] != "False alarm"])
         rates = "\n".join(f"- {' '.join(line.split())}" for line in self.rates.lines)
-        return f"# A/A: the gate where nothing changed\n\n{self._subject}\n\n{table}\n\n{rates}\n"
+        return f"# A/A: the gate where nothing changed\n\n{self._subject}\n\n{shown}\n\n{rates}\n"
 
     @property
     def _subject(self) -> str:

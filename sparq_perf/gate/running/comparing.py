@@ -11,7 +11,7 @@ from sparq_perf.gate.running.pairs import ARMS, BASE, CANDIDATE, Measure, Pace, 
 from sparq_perf.gate.running.suites import part_of
 from sparq_perf.gate.runs import ProcessRun
 from sparq_perf.gate.settings import GateSettings
-from sparq_perf.measure.names import RECORDS_NAME
+from sparq_perf.records.store import RECORDS_NAME
 from sparq_profiles.suite import Suite
 
 FRESH_SUITE_NAME = "fresh-suite.toml"

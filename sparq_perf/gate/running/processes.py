@@ -10,7 +10,7 @@ from sparq_perf.gate.errors import GateError
 from sparq_perf.gate.running.arms import Arm
 from sparq_perf.gate.running.settings import Measuring
 from sparq_perf.gate.runs import ProcessRun, read_runs
-from sparq_perf.measure.names import RECORDS_NAME
+from sparq_perf.records.store import RECORDS_NAME
 from sparq_profiles import SparqPerfError
 
 LOG_NAME = "log.txt"

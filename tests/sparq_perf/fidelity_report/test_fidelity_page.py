@@ -138,6 +138,8 @@ def test_the_table_has_errors_bytes_and_reasons(grid: Any) -> None:
     assert "0.0400± 0.0200" in page.text
     assert "Step of the whole model not measured: no decode-speed lines in the records." in page.text
     assert "Attention not measured: no measurements of attention were given." in page.text
+    paired = {"scores": {"kl_nats": 0.01, "nll_increase_nats": 0.05}, "stderr": {"nll_increase_nats": 0.02}}
+    assert "+0.0500± 0.0200" in page_of([*grid.quality()[:1], grid.line(NEAR, **paired)]).text
     timed = page_of([*grid.quality(), grid.timed(NEAR)])
     assert "1.50×Test CPU, float32, batch 2, 108 tokens1.75× predicted by bytes alone" in timed.text
     assert "no decode-speed line has these settings (timed: r 16 k 64)" in timed.text

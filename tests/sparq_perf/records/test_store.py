@@ -1,6 +1,7 @@
 """Lines are on disk at once, whole, and nothing but this program's records is read or cut."""
 
 import errno
+import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,14 @@ from typing import Any
 import pytest
 
 from sparq_perf.records import store
-from sparq_perf.records.store import RecordError, RecordWriter, latest_measurements, mend_torn_line, read_lines
+from sparq_perf.records.store import (
+    RecordError,
+    RecordWriter,
+    latest_measurements,
+    mend_torn_line,
+    read_lines,
+    records_file,
+)
 
 
 @pytest.fixture
@@ -213,3 +221,20 @@ def test_latest_measurements(lines: Any) -> None:
     latest = latest_measurements([lines.run(), first, other, lines.step_profile(key="a"), again, lines.end()])
     assert latest == {"a": again, "b": other}
     assert list(latest) == ["a", "b"]
+
+
+def test_compressed_records(written: Path, every_kind: list[Any], refusal: Callable[[Path], str]) -> None:
+    compressed = written.with_name("records.jsonl.gz")
+    content = gzip.compress(written.read_bytes(), mtime=0)
+    compressed.write_bytes(content)
+    assert read_lines(compressed) == every_kind
+    # Plain ones win: a run goes on in them.
+    assert records_file(written.parent) == written
+    written.unlink()
+    assert records_file(written.parent) == compressed
+    compressed.write_bytes(content[:-20])
+    assert "records.jsonl.gz: is no whole gzip file" in refusal(compressed)
+    compressed.write_bytes(b"plain text")
+    assert "records.jsonl.gz: is no whole gzip file" in refusal(compressed)
+    compressed.unlink()
+    assert "records.jsonl: no such file" in refusal(records_file(written.parent))

@@ -8,7 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from sparq_perf.gate.outputs import markdown
-from sparq_perf.gate.outputs.markdown import MOST_REMARKS, MOST_ROWS, escape
+from sparq_perf.gate.outputs.markdown import MOST_REMARKS, MOST_ROWS
+from sparq_perf.markdown import escape
 
 Make = Callable[..., Any]
 
