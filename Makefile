@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help report test lint unit gate bench fidelity schema compiled clean
+.PHONY: help report test lint unit gate bench fidelity gpu gpu-here gpu-test gpu-run gpu-grid gpu-sanitize keep schema \
+	compiled clean
 
 # The first Python that runs and is new enough; `make PYTHON=/path/to/python` overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -18,10 +19,20 @@ FIDELITY_TEXT ?= $(addprefix reports/measured/smollm2-135m-fidelity/text/,\
 	method.md sizing.md kernels.md instruments.md records.md README.md)
 # Test processes; Triton's interpreter, where most of the time goes, uses one core.
 JOBS ?= 2
+# On a GPU machine nothing is installed: what Python has there is used, from this folder (docs/gpu.md).
+GPU_OUT ?= reports/gpu
+GPU_JOBS ?= 8
+GPU_PYTHON ?= python3
+ON_GPU := PYTHONPATH=.:kernels:roofline:profiles:$${PYTHONPATH:-} TRITON_INTERPRET=0 $(GPU_PYTHON)
+# Warnings of another torch are no failure of ours.
+GPU_PYTEST := -m pytest -q -W default --numprocesses=$(GPU_JOBS) --dist=worksteal
+# Every kernel with each layout, short, and where top_k is so large that scores are spilled: sanitizers are slow.
+SANITIZED ?= (777 and dtype0) or (20001-3000 and 4-128 and dtype0) or appends
+KEPT ?= reports/measured/here
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 help:  ## Show this list.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 report: $(VENV)/installed  ## Measure and predict attention on this machine; write reports/latest/report.html.
 	$(BIN)/sparq-perf run --suite $(SUITE) --out $(OUT) $(RUN_FLAGS)
@@ -61,6 +72,39 @@ fidelity: $(VENV)/installed-llm  ## Run SparQ inside SmolLM2-135M on the CPU; ad
 	fidelity $$short --task repetition $$eighths; \
 	fidelity --context 4096 --new-tokens 24 --examples 1 --batch 1 --task wikitext --mean-value off \
 		--setting 8:256 --setting 16:512 --setting 32:1024
+
+gpu: gpu-test gpu-run gpu-grid gpu-sanitize  ## On a machine with an NVIDIA GPU: all of its evidence, into reports/gpu.
+
+gpu-here:
+	@$(ON_GPU) -m sparq_perf doctor --require gpu >/dev/null || { echo "no GPU here: see 'sparq-perf doctor'" >&2; exit 2; }
+
+gpu-test: gpu-here  ## Published outputs, properties and the instruments' tests, on the GPU.
+	$(ON_GPU) $(GPU_PYTEST) -m gpu tests/kernels/gpu tests/sparq_perf/measure/test_cuda_device.py
+	SPARQ_PERF_TEST_DEVICE=cuda $(ON_GPU) $(GPU_PYTEST) tests/kernels/test_goldens.py tests/kernels/test_implementations.py
+
+gpu-run: gpu-here  ## Suite gpu; what an interrupted run lacks is measured.
+	$(ON_GPU) -m sparq_perf run --suite gpu --device cuda --out $(GPU_OUT)/gpu --resume $(RUN_FLAGS)
+
+gpu-grid: gpu-here  ## Suite gpu-grid; a calibration from 24 of its points, held against the others.
+	$(ON_GPU) -m sparq_perf run --suite gpu-grid --device cuda --out $(GPU_OUT)/gpu-grid --resume $(RUN_FLAGS)
+	$(ON_GPU) -m sparq_perf calibrate $(GPU_OUT)/gpu-grid --points 24 --out $(GPU_OUT)/gpu-grid/calibration.toml
+	$(ON_GPU) -m sparq_perf validate $(GPU_OUT)/gpu-grid --calibration $(GPU_OUT)/gpu-grid/calibration.toml | \
+		tee $(GPU_OUT)/gpu-grid/validation.txt
+
+# torch's allocator hands out parts of larger blocks, beyond whose ends memcheck would see nothing.
+gpu-sanitize: gpu-here  ## NVIDIA's memcheck and racecheck over the kernels' tests.
+	for tool in memcheck racecheck; do \
+		PYTORCH_NO_CUDA_MEMORY_CACHING=1 PYTHONPATH=.:kernels:roofline:profiles:$${PYTHONPATH:-} TRITON_INTERPRET=0 \
+		compute-sanitizer --tool $$tool --report-api-errors no --error-exitcode 9 \
+		$(GPU_PYTHON) -m pytest -q -W default -m gpu tests/kernels/gpu/test_on_a_device.py -k "$(SANITIZED)"; \
+	done
+
+keep: $(VENV)/installed  ## Keep the run in OUT as evidence, in KEPT: compressed records, tables, report.
+	mkdir -p $(KEPT)
+	gzip --best --no-name --stdout $(OUT)/records.jsonl > $(KEPT)/records.jsonl.gz
+	$(BIN)/sparq-perf report $(KEPT) --markdown $(KEPT)/README.md
+	for name in calibration.toml validation.txt; do \
+		if [ -f $(OUT)/$$name ]; then cp $(OUT)/$$name $(KEPT)/; fi; done
 
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json

@@ -9,11 +9,14 @@ from typing import Any
 
 from sparq_perf.expectations import Verdict, judge, rows
 from sparq_perf.measure.names import REPORT_NAME, SUMMARY_NAME
-from sparq_perf.records.schema import Line
+from sparq_perf.measure.resume import suite_digest
+from sparq_perf.records.schema import Line, Run
 from sparq_perf.records.store import RecordError
 from sparq_perf.summary import summarise
 from sparq_perf.summary_page import EXPECTED, summary_page
 from sparq_perf.timeline import TRACE_NAME, VIEWER, has_timeline, write_trace
+from sparq_profiles import load_suite
+from sparq_profiles.load import list_names
 from sparq_profiles.suite import Suite
 
 
@@ -74,8 +77,27 @@ def publish(lines: list[Line], suite: Suite, out: Path, *, with_report: bool = T
         write_report(lines, out / REPORT_NAME, timeline=timeline.name if timeline else None)
     summary = [*summarise(lines, told), *([f"timeline    {timeline}: open it at {VIEWER}"] if timeline else ())]
     published = Published(report, timeline, summary, judge(suite, lines))
-    _write(out / SUMMARY_NAME, summary_page(lines, suite, summary, published.verdicts))
+    _write(out / SUMMARY_NAME, summary_page(lines, summary, published.verdicts))
     return published
+
+
+def write_summary(lines: list[Line], target: Path, report: Path) -> None:
+    """Write the summary of records that were measured before, with their suite's expectations where it is known.
+
+    Raises:
+        RecordError: the file cannot be written.
+    """
+    suite = _suite(lines)
+    _write(target, summary_page(lines, summarise(lines, report), judge(suite, lines) if suite else []))
+
+
+def _suite(lines: list[Line]) -> Suite | None:
+    """The suite that these records measured, where this package brings the same one."""
+    runs = [line for line in lines if isinstance(line, Run)]
+    if not runs or runs[-1].suite not in list_names("suites"):
+        return None
+    suite = load_suite(runs[-1].suite)
+    return suite if suite_digest(suite) == runs[-1].suite_sha256 else None
 
 
 def _columns(table: Sequence[tuple[str, ...]]) -> list[str]:

@@ -9,7 +9,7 @@ from sparq_perf.markdown import escape, table
 from sparq_perf.records.schema import Dram, Line, Measurement, Run
 from sparq_perf.records.store import latest_measurements
 from sparq_perf.report.bytes_rows import BytesRow, bytes_rows
-from sparq_profiles.suite import Suite, Workload
+from sparq_profiles.suite import Workload
 
 Unit = tuple[str, float]
 EXPECTED = ("workload", "asked", "measured", "", "by")
@@ -20,16 +20,16 @@ UNITS = {"cpu": ("ms", 1e-3), "gpu": ("µs", 1e-6)}
 COUNTERS = {"ncu": "Nsight Compute", "cupti": "CUPTI PM sampling", "gpm": "NVML GPM"}
 
 
-def summary_page(lines: list[Line], suite: Suite, summary: Sequence[str], verdicts: Sequence[Verdict]) -> str:
+def summary_page(lines: list[Line], summary: Sequence[str], verdicts: Sequence[Verdict]) -> str:
     """The page; a section that a run has nothing for is left out.
 
     Args:
         lines: of the run.
-        suite: what was measured.
         summary: the run in some lines of text.
         verdicts: the suite's expectations against it.
     """
-    parts = [f"# {escape(suite.title)}", "\n".join(f"    {line}" for line in summary)]
+    titles = [line.suite_title for line in lines if isinstance(line, Run)]
+    parts = [f"# {escape(titles[-1] if titles else 'Measurements')}", "\n".join(f"    {line}" for line in summary)]
     if verdicts:
         sources = dict.fromkeys(verdict.expectation.source for verdict in verdicts)
         cells = [[escape(cell) for cell in row] for row in rows(verdicts)]

@@ -19,6 +19,9 @@ FIDELITY_NAME = "fidelity.html"
 def report(
     records: Annotated[Path, typer.Argument(help="A records.jsonl (or .gz), or the folder that holds one.")],
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file; beside the records by default.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write a run's tables as Markdown to this file too.")
+    ] = None,
     speed: Annotated[
         list[Path] | None,
         typer.Option("--speed", help="Records of a run, to set its times beside fidelity; may be given again."),
@@ -43,7 +46,8 @@ def report(
     Example: sparq-perf report fidelity.jsonl --speed records.jsonl --tolerance kl=0.05
     """
     from sparq_perf.measure.names import REPORT_NAME
-    from sparq_perf.records.schema import AttentionMap, Fidelity
+    from sparq_perf.publishing import write_summary
+    from sparq_perf.records.schema import AttentionMap, Fidelity, Run
     from sparq_perf.records.store import read_lines, records_file
     from sparq_perf.summary import summarise
 
@@ -53,6 +57,8 @@ def report(
     if not about_fidelity and (speed or tolerance or hardware):
         named = "speed" if speed else "tolerance" if tolerance else "hardware"
         raise ConfigError(f"--{named}: {path} holds no fidelity lines: give a file that 'sparq-perf fidelity' wrote")
+    if markdown is not None and not any(isinstance(line, Run) for line in lines):
+        raise ConfigError(f"--markdown: {path} holds no run: 'sparq-perf fidelity --markdown' writes fidelity's tables")
     view = _fidelity_view(path, lines, speed, tolerance, hardware) if about_fidelity else None
     if view is not None and all(isinstance(line, Fidelity | AttentionMap) for line in lines):
         target = out or path.with_name(FIDELITY_NAME)
@@ -77,6 +83,8 @@ def report(
         _write_fidelity(view, beside, target.name)
     for text in (*_told(view), f"fidelity    {beside}") if view is not None else ():
         typer.echo(text)
+    if markdown is not None:
+        write_summary(lines, markdown, target)
     for text in summarise(lines, target):
         typer.echo(text)
 

@@ -6,9 +6,22 @@ from typing import Any
 import pytest
 
 from sparq_perf import publishing
-from sparq_perf.publishing import publish
+from sparq_perf.measure.resume import suite_digest
+from sparq_perf.publishing import publish, write_summary
+from sparq_perf.records.environment import Gpu
 from sparq_perf.records.store import RecordError
 from sparq_profiles import load_suite
+
+GPU = Gpu(
+    uuid="GPU-1",
+    driver="580.1",
+    compute_capability="9.0",
+    n_multiprocessors=132,
+    memory_bytes=80e9,
+    l2_bytes=50e6,
+    cuda="13.0",
+    host="a CPU",
+)
 
 
 def test_without_plotly_the_rest_is_written(
@@ -20,7 +33,7 @@ def test_without_plotly_the_rest_is_written(
     told = f"report      not written: plotly is not installed; 'sparq-perf report {tmp_path}' writes it where it is"
     assert told in published.lines
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
-    assert text.startswith("# Smoke\n\n    ceilings")
+    assert text.startswith("# Tiny\n\n    ceilings")
     assert told in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["summary.md", "trace.json"]
 
@@ -46,3 +59,19 @@ def test_a_folder_that_cannot_be_written(every_kind: list[Any], tmp_path: Path) 
     (tmp_path / "summary.md").mkdir()
     with pytest.raises(RecordError, match=r"summary\.md: cannot be written: "):
         publish(every_kind, load_suite("smoke"), tmp_path, with_report=False)
+
+
+def test_the_summary_of_older_records(lines: Any, tmp_path: Path) -> None:
+    """What was expected is told again where the suite is the one that was measured."""
+    suite = load_suite("gpu")
+    gpu = lines.environment(device="NVIDIA H100", device_kind="gpu", gpu=GPU)
+    run = lines.run(suite="gpu", suite_title="GPU", suite_sha256=suite_digest(suite), environment=gpu)
+    target = tmp_path / "README.md"
+    write_summary([run, lines.measurement()], target, Path("report.html"))
+    text = target.read_text(encoding="utf-8")
+    assert text.startswith("# GPU\n\n    ceilings")
+    assert text.count("speedup ≥ 4.90×") == 1
+    assert "Expected by: project target for H100 SXM; published on A100: 3.02×; " in text
+    for other in ({"suite_sha256": "ab" * 32}, {"suite": "theirs"}):
+        write_summary([run.model_copy(update=other), lines.measurement()], target, Path("report.html"))
+        assert "Expected by" not in target.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from sparq_perf.records.dram import DramKernel, DramReading, Rung
 from sparq_perf.summary_page import summary_page
-from sparq_profiles import SparqConfig, load_suite
+from sparq_profiles import SparqConfig
 
 OTHER = SparqConfig(16, 128, k_layout="row_major")
 RUNGS = (Rung(name="ncu", used=True), Rung(name="cupti"), Rung(name="gpm"))
@@ -48,7 +48,7 @@ def tables(text: str) -> dict[str, list[list[str]]]:
 
 
 def page(lines: list[Any]) -> str:
-    return summary_page(lines, load_suite("smoke"), ["ceilings    some"], [])
+    return summary_page(lines, ["ceilings    some"], [])
 
 
 @pytest.fixture

@@ -1,0 +1,70 @@
+"""Numbers in the documents are those that the code and the committed records give."""
+
+from pathlib import Path
+
+import pytest
+
+from sparq_kernels import find_implementation
+from sparq_perf.comparison import compare
+from sparq_perf.records.store import read_lines, records_file
+from sparq_perf.summary import summarise
+from sparq_profiles import AttentionShape, SparqConfig, load_hardware
+from sparq_roofline.prediction import Ceilings, TimePrediction, predict_time
+
+ROOT = Path(__file__).parents[2]
+MEASURED = ROOT / "reports" / "measured" / "intel-xeon-2t"
+
+
+def table(text: str, begins: str) -> list[list[str]]:
+    """Rows of the Markdown table whose head begins so."""
+    lines = iter(text.splitlines())
+    assert any(line.startswith(begins) for line in lines), begins
+    next(lines)
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+@pytest.mark.parametrize(("device", "column"), [("h100-sxm-80gb", 4), ("h200-sxm-141gb", 7)])
+def test_what_a_gpu_is_expected_to_show(device: str, column: int) -> None:
+    ceilings = Ceilings.of(load_hardware(device), "float16")
+
+    def told(prediction: TimePrediction) -> str:
+        time = prediction.time_s
+        return f"{time.expected * 1e6:.0f} [{time.lower * 1e6:.0f}, {time.upper * 1e6:.0f}]"
+
+    rows = table((ROOT / "docs" / "gpu.md").read_text(encoding="utf-8"), "| shape | batch |")
+    assert len(rows) == 7
+    for row in rows:
+        n_kv_heads = {"GQA 32/8": 8, "MHA 32": 32}[row[0]]
+        rank, top_k = (int(part) for part in row[3].split("/"))
+        shape = AttentionShape(int(row[1]), int(row[2].replace(",", "")), 32, n_kv_heads, 128, "float16")
+        config = SparqConfig(rank, top_k, mean_value=n_kv_heads == 32)
+        dense = predict_time(find_implementation("dense-triton").traffic(shape, None), ceilings)
+        sparq = predict_time(find_implementation("sparq-triton").traffic(shape, config), ceilings)
+        speedup = f"{dense.time_s.expected / sparq.time_s.expected:.1f}"
+        assert row[column : column + 3] == [told(dense), told(sparq), speedup]
+
+
+def test_what_the_readme_says_was_found() -> None:
+    """Its headline and its table come from one committed run."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = read_lines(records_file(MEASURED))
+    ceilings, measured, best, prediction, _ = summarise(lines, "")
+    for line in (ceilings, measured, best.replace(" r=16 k=64, cold", " …"), prediction):
+        assert f"    {line}\n" in readme
+    found = {
+        (c.sparq.shape.seq_len, c.sparq.config.rank): c.speedup.expected
+        for c in compare(lines)
+        if c.sparq.config is not None
+        and (c.sparq.model, c.sparq.shape.batch, c.sparq.cache_state, c.sparq.implementation)
+        == ("llama-2-7b", 1, "cold", "sparq-cpu")
+    }
+    rows = table(readme, "| Llama-2 7B heads, B = 1 |")[:3]
+    assert [row[0] for row in rows] == ["4,096 tokens", "16,384 tokens", "65,536 tokens"]
+    for row in rows:
+        seq_len = int(row[0].split()[0].replace(",", ""))
+        assert row[1:] == [f"{found[seq_len, rank]:.1f}×" for rank in (16, 32, 64)]
