@@ -1,5 +1,6 @@
 """Every implementation against the float64 reference."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -24,6 +25,8 @@ Threads = Callable[[int], None]
 
 # Below this difference of scores float32 may choose differently from float64.
 MARGIN = 1e-4
+# On a GPU nearly every example is another kernel to compile.
+EXAMPLES = 120 if os.environ.get("SPARQ_PERF_TEST_DEVICE", "cpu") == "cpu" else 40
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def problems(draw: st.DrawFn) -> SimpleNamespace:
     )
 
 
-@settings(derandomize=True, deadline=None, max_examples=120)
+@settings(derandomize=True, deadline=None, max_examples=EXAMPLES)
 @given(problem=problems())
 def test_sparse(
     make_inputs: Inputs, assert_close: Close, decided: Decided, sparse_native: str, problem: SimpleNamespace
@@ -83,7 +86,7 @@ def test_sparse(
         assert (y[problem.start == problem.size[3]] == 0).all()
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=EXAMPLES // 2)
 @given(problem=problems())
 def test_dense(make_inputs: Inputs, assert_close: Close, dense_native: str, problem: SimpleNamespace) -> None:
     case = make_inputs(*problem.size, seed=problem.seed)
