@@ -6,6 +6,7 @@ import pytest
 
 from sparq_kernels import find_implementation
 from sparq_perf.comparison import compare
+from sparq_perf.records.line import SCHEMA_VERSION
 from sparq_perf.records.store import read_lines, records_file
 from sparq_perf.summary import summarise
 from sparq_profiles import AttentionShape, SparqConfig, load_hardware
@@ -47,6 +48,10 @@ def test_what_a_gpu_is_expected_to_show(device: str, column: int) -> None:
         sparq = predict_time(find_implementation("sparq-triton").traffic(shape, config), ceilings)
         speedup = f"{dense.time_s.expected / sparq.time_s.expected:.1f}"
         assert row[column : column + 3] == [told(dense), told(sparq), speedup]
+
+
+def test_the_version_of_the_records() -> None:
+    assert f"`schema_version` (now {SCHEMA_VERSION})" in (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
 
 
 def test_what_the_readme_says_was_found() -> None:
