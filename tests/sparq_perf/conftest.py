@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sparq_perf.records.dram import RUNGS, DramReading, Rung
+from sparq_perf.records.environment import Gpu
 from sparq_perf.records.gpu_state import GpuState
 from sparq_perf.records.reading import Absence, Reading
 from sparq_perf.records.schema import (
@@ -102,6 +103,11 @@ class Lines:
             "gpu_state": GpuState.missing(Absence(kind="driver_missing", detail="no driver")),
         }
         return Environment(**{**defaults, **fields})
+
+    def gpu(self, **fields: Any) -> Gpu:
+        defaults: dict[str, Any] = {"uuid": "GPU-1", "driver": "580.1", "compute_capability": "9.0", "cuda": "13.0"}
+        defaults |= {"n_multiprocessors": 132, "memory_bytes": 80e9, "l2_bytes": 50e6, "host": "Test CPU"}
+        return Gpu(**{**defaults, **fields})
 
     def run(self, **fields: Any) -> Run:
         defaults: dict[str, Any] = {

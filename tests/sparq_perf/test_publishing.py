@@ -8,20 +8,8 @@ import pytest
 from sparq_perf import publishing
 from sparq_perf.measure.resume import suite_digest
 from sparq_perf.publishing import publish, write_summary
-from sparq_perf.records.environment import Gpu
 from sparq_perf.records.store import RecordError
 from sparq_profiles import load_suite
-
-GPU = Gpu(
-    uuid="GPU-1",
-    driver="580.1",
-    compute_capability="9.0",
-    n_multiprocessors=132,
-    memory_bytes=80e9,
-    l2_bytes=50e6,
-    cuda="13.0",
-    host="a CPU",
-)
 
 
 def test_without_plotly_the_rest_is_written(
@@ -64,7 +52,7 @@ def test_a_folder_that_cannot_be_written(every_kind: list[Any], tmp_path: Path) 
 def test_the_summary_of_older_records(lines: Any, tmp_path: Path) -> None:
     """What was expected is told again where the suite is the one that was measured."""
     suite = load_suite("gpu")
-    gpu = lines.environment(device="NVIDIA H100", device_kind="gpu", gpu=GPU)
+    gpu = lines.environment(device="NVIDIA H100", device_kind="gpu", gpu=lines.gpu())
     run = lines.run(suite="gpu", suite_title="GPU", suite_sha256=suite_digest(suite), environment=gpu)
     target = tmp_path / "README.md"
     write_summary([run, lines.measurement()], target, Path("report.html"))
