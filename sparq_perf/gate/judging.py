@@ -67,7 +67,7 @@ def _conclude(one: Series, first: Look, fresh: Look | None, every: Look | None, 
         verdict, reasons = _first_verdict(first, settings)
     else:
         verdict, reasons = _confirmed(first, fresh, settings)
-    if every is not None and verdict == "AMBIGUOUS" and _undecided(first, fresh, settings) and every.excludes(settings):
+    if every is not None and _undecided(first, fresh, settings) and every.excludes(settings):
         deciding, together = every, every.evidence
         verdict, reasons = "SAME", ("by the first and the fresh pairs together: neither decides alone",)
     if verdict == "SAME" and deciding.noisy:
