@@ -79,8 +79,10 @@ gpu-here:
 	@$(ON_GPU) -m sparq_perf doctor --require gpu >/dev/null || { echo "no GPU here: see 'sparq-perf doctor'" >&2; exit 2; }
 
 gpu-test: gpu-here  ## Published outputs, properties and the instruments' tests, on the GPU.
-	$(ON_GPU) $(GPU_PYTEST) -m gpu tests/kernels/gpu tests/sparq_perf/measure/test_cuda_device.py
-	SPARQ_PERF_TEST_DEVICE=cuda $(ON_GPU) $(GPU_PYTEST) tests/kernels/test_goldens.py tests/kernels/test_implementations.py
+	$(ON_GPU) $(GPU_PYTEST) --junitxml=$(GPU_OUT)/tests/gpu.xml -m gpu \
+		tests/kernels/gpu tests/sparq_perf/measure/test_cuda_device.py
+	SPARQ_PERF_TEST_DEVICE=cuda $(ON_GPU) $(GPU_PYTEST) --junitxml=$(GPU_OUT)/tests/implementations.xml \
+		tests/kernels/test_goldens.py tests/kernels/test_implementations.py
 
 gpu-run: gpu-here  ## Suite gpu; what an interrupted run lacks is measured.
 	$(ON_GPU) -m sparq_perf run --suite gpu --device cuda --out $(GPU_OUT)/gpu --resume $(RUN_FLAGS)
@@ -93,10 +95,12 @@ gpu-grid: gpu-here  ## Suite gpu-grid; a calibration from 24 of its points, held
 
 # torch's allocator hands out parts of larger blocks, beyond whose ends memcheck would see nothing.
 gpu-sanitize: gpu-here  ## NVIDIA's memcheck and racecheck over the kernels' tests.
+	mkdir -p $(GPU_OUT)/tests
 	for tool in memcheck racecheck; do \
 		PYTORCH_NO_CUDA_MEMORY_CACHING=1 PYTHONPATH=.:kernels:roofline:profiles:$${PYTHONPATH:-} TRITON_INTERPRET=0 \
 		compute-sanitizer --tool $$tool --report-api-errors no --error-exitcode 9 \
-		$(GPU_PYTHON) -m pytest -q -W default -m gpu tests/kernels/gpu/test_on_a_device.py -k "$(SANITIZED)"; \
+		$(GPU_PYTHON) -m pytest -q -W default -m gpu tests/kernels/gpu/test_on_a_device.py -k "$(SANITIZED)" \
+		| tee $(GPU_OUT)/tests/$$tool.txt; \
 	done
 
 keep: $(VENV)/installed  ## Keep the run in OUT as evidence, in KEPT: compressed records, tables, report.
