@@ -8,6 +8,11 @@ per KV head, d = head_dim, per sequence and KV head:
     SparQ, two_copies      S·r·b + 2·k·d·b + 2·g·d·b + 3·d·b (append K, Kᵀ, V) + 8·d (fp32 mean, read and written)
     SparQ, row_major       the score pass reads every sector of K that holds one of the r channels
     SparQ, channel_major   gathering a key reads one sector per channel
+    softmax group rule     (S−l)·min(8·g, score bytes of a position) more, where g > 1 and k < S
+
+That rule adds up a group's weights, and no weight is known before its head's normaliser over the whole sequence is. So
+the scores wait: all are kept, in fp32 written and read back, or the score pass is made twice. The local window is
+selected whatever it scores, so nothing of it waits.
 """
 
 from collections.abc import Callable
@@ -20,6 +25,7 @@ Amount = Any
 Minimum = Callable[[Amount, Amount], Amount]
 
 MEAN_VALUE_BYTES = 4  # the running mean of V is kept in fp32 whatever the cache's type
+SCORE_BYTES = 4  # kept scores are fp32: 16 bits change which are the largest
 
 
 def sector_fraction(head_dim: Amount, rank: Amount, elements_per_sector: int) -> Amount:
@@ -69,14 +75,17 @@ def sparq_steps(
     element_bytes: int,
     rank: Amount,
     top_k: Amount,
+    local_window: Amount,
     mean_value: Amount,
+    shared_softmax: Amount,
     k_layout: str,
     sector_bytes: int,
     minimum: Minimum,
 ) -> tuple[StepTraffic, ...]:
     """Steps of SparQ: ``score``, ``select``, ``gather``, ``append`` and ``mean_value``.
 
-    ``top_k`` is at most ``seq_len`` here (callers clamp it); ``mean_value`` is 1 or 0.
+    ``top_k`` is at most ``seq_len`` here (callers clamp it); ``mean_value`` and ``shared_softmax``, whether the group
+    rule is ``softmax``, are 1 or 0. A plain 0 of the latter skips the arithmetic that an array of zeros takes.
     """
     kv_heads = batch * n_kv_heads
     row_bytes = head_dim * element_bytes
@@ -94,16 +103,26 @@ def sparq_steps(
     copies_appended = 3 if k_layout == "two_copies" else 2
     mean_bytes = kv_heads * head_dim * MEAN_VALUE_BYTES * mean_value
 
+    waiting: Amount = 0  # scores
+    kept_bytes: Amount = 0  # written, and as many read
+    if not isinstance(shared_softmax, int) or shared_softmax:
+        positions = (seq_len - local_window) * (shared_softmax * (n_heads > n_kv_heads) * (top_k < seq_len))
+        waiting = positions * batch * n_heads
+        # Half of a second score pass too, though it only reads: so the minimum of either step holds for both ways.
+        again_bytes = kv_heads * (score_bytes / seq_len / 2)
+        kept_bytes = positions * minimum(batch * n_heads * SCORE_BYTES, again_bytes)
+
     return (
         StepTraffic(
             "score",
             read_bytes=kv_heads * score_bytes + query_bytes,
+            write_bytes=kept_bytes,
             flops=2 * batch * n_heads * seq_len * rank,
             elements=batch * n_heads * seq_len,
             pieces=kv_heads,
         ),
-        # On chip in the minimum: scores are never written out, and the threshold search reads no DRAM.
-        StepTraffic("select", read_bytes=0, flops=kv_heads * seq_len),
+        # Scores that wait for nothing stay on chip in the minimum, and the threshold search reads no DRAM.
+        StepTraffic("select", read_bytes=kept_bytes, flops=kv_heads * seq_len, elements=waiting),
         StepTraffic(
             "gather",
             read_bytes=kv_heads * (key_bytes + top_k * row_bytes),

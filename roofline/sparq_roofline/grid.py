@@ -36,6 +36,7 @@ def sweep(
     dtype: DType = "float16",
     k_layout: str | ArrayLike = "two_copies",
     mean_value: bool | ArrayLike = True,
+    group_score: str | ArrayLike = "logits",
     include_append: bool = True,
     calibration: "Calibration | None" = None,
     implementations: tuple[str, str] | None = None,
@@ -44,8 +45,9 @@ def sweep(
 
     Args:
         hardware: a profile, or the name of one; where a calibration is given, None for the one that it holds.
-        batch, seq_len, rank, top_k, n_heads, n_kv_heads, head_dim, k_layout, mean_value: a scalar, or a
-            one-dimensional array of the common length.
+        batch, seq_len, rank, top_k, n_heads, n_kv_heads, head_dim, k_layout, mean_value, group_score: a scalar, or
+            a one-dimensional array of the common length. There is no local window: with one, the ``softmax`` rule
+            moves less, by the window's share of the sequence.
         dtype: element type of the cache, one for the grid.
         include_append: count writing the new token into the cache; a calibration never does.
         calibration: fitted models to predict by, in place of the roofline with its efficiencies.
@@ -74,17 +76,19 @@ def sweep(
         "n_kv_heads": n_kv_heads,
         "head_dim": head_dim,
     }
-    columns, length = read_columns({**sizes, "k_layout": k_layout, "mean_value": mean_value})
+    others = {"k_layout": k_layout, "group_score": group_score, "mean_value": mean_value}
+    columns, length = read_columns({**sizes, **others})
     numbers = {name: whole_numbers(name, columns[name]) for name in sizes}
     layouts = columns["k_layout"]
-    check_columns(numbers, layouts, length)
+    check_columns(numbers, columns, length)
 
     ceilings = Ceilings.of(profile, dtype)
     result: dict[str, Any] = {name: np.empty(length) for name in _RESULT_COLUMNS}
     if calibration is not None:
         result["extrapolated"] = np.zeros(length, dtype=bool)
     bound = np.zeros(length, dtype=np.int8)
-    mean = columns["mean_value"].astype(np.float64)
+    softmax = (columns["group_score"] == "softmax").astype(np.int8)
+    parts = {**numbers, "mean_value": columns["mean_value"].astype(np.float64), "shared_softmax": softmax}
     for layout in K_LAYOUTS:
         chosen = layouts == layout
         if not chosen.any():
@@ -100,10 +104,8 @@ def sweep(
             rows = np.flatnonzero(np.broadcast_to(chosen, length))
             blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, rows.size, BLOCK_ROWS)]
         for block in blocks:
-            part = {name: part_of(column, block) for name, column in numbers.items()}
-            predicted = _predict_block(
-                part, part_of(mean, block), layout, ELEMENT_BYTES[dtype], ceilings, include_append, pair
-            )
+            part = {name: part_of(column, block) for name, column in parts.items()}
+            predicted = _predict_block(part, layout, ELEMENT_BYTES[dtype], ceilings, include_append, pair)
             bound[block] = predicted.pop("bound")
             for name, column in predicted.items():
                 result[name][block] = column
@@ -111,6 +113,8 @@ def sweep(
     table = {name: np.broadcast_to(columns[name], length) for name in sizes}
     frame = pd.DataFrame({**table, **result}, copy=False)
     frame.insert(len(sizes), "k_layout", pd.Series(pd.Categorical(np.broadcast_to(layouts, length))))
+    rules = pd.Categorical.from_codes(np.broadcast_to(softmax, length), categories=pd.Index(("logits", "softmax")))
+    frame.insert(len(sizes) + 1, "group_score", pd.Series(rules))
     frame["sparq_bound"] = pd.Categorical.from_codes(bound, categories=pd.Index(BOUNDS))
     return frame
 
@@ -127,7 +131,6 @@ _RESULT_COLUMNS = (
 
 def _predict_block(
     part: dict[str, Any],
-    mean_value: Any,
     layout: str,
     element_bytes: int,
     ceilings: Ceilings,
@@ -139,7 +142,16 @@ def _predict_block(
     top_k = np.minimum(part["top_k"], part["seq_len"])
     dense = dense_steps(*heads, element_bytes)
     sparq = sparq_steps(
-        *heads, element_bytes, part["rank"], top_k, mean_value, layout, ceilings.sector_bytes, np.minimum
+        *heads,
+        element_bytes,
+        part["rank"],
+        top_k,
+        0,
+        part["mean_value"],
+        part["shared_softmax"],
+        layout,
+        ceilings.sector_bytes,
+        np.minimum,
     )
     result: dict[str, Any] = {}
     if pair is not None:

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparq_profiles import ConfigError
-from sparq_profiles.shape import K_LAYOUTS
+from sparq_profiles.shape import GROUP_SCORES, K_LAYOUTS
 
 Floats = NDArray[np.float64]
+
+WORDS = {"k_layout": K_LAYOUTS, "group_score": GROUP_SCORES}
 
 
 def read_columns(arguments: dict[str, Any]) -> tuple[dict[str, NDArray[Any]], int]:
@@ -36,8 +38,8 @@ def whole_numbers(name: str, column: NDArray[Any]) -> Floats:
     return numbers
 
 
-def check_columns(numbers: dict[str, Floats], layouts: NDArray[Any], length: int) -> None:
-    """Raise ConfigError for the first row that cannot be: by its rank, its heads or its layout."""
+def check_columns(numbers: dict[str, Floats], columns: dict[str, NDArray[Any]], length: int) -> None:
+    """Raise ConfigError for the first row that cannot be: by its rank, its heads or one of `WORDS`."""
 
     def first(wrong: NDArray[np.bool_]) -> int | None:
         rows = np.flatnonzero(np.broadcast_to(wrong, length))
@@ -58,10 +60,11 @@ def check_columns(numbers: dict[str, Floats], layouts: NDArray[Any], length: int
             f"sweep: n_heads[{row}] is {at('n_heads', row)} and n_kv_heads is {at('n_kv_heads', row)}: "
             "n_heads must be a multiple of n_kv_heads"
         )
-    row = first(~np.isin(layouts, K_LAYOUTS))
-    if row is not None:
-        value = np.broadcast_to(layouts, length)[row].item()
-        raise ConfigError(f"sweep: k_layout[{row}] is {value!r}: choose one of {', '.join(K_LAYOUTS)}")
+    for name, known in WORDS.items():
+        row = first(~np.isin(columns[name], known))
+        if row is not None:
+            value = np.broadcast_to(columns[name], length)[row].item()
+            raise ConfigError(f"sweep: {name}[{row}] is {value!r}: choose one of {', '.join(known)}")
 
 
 def part_of(column: NDArray[Any], block: Any) -> Any:

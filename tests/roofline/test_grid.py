@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sparq_profiles import AttentionShape, ConfigError, HardwareProfile, ProfileError, SparqConfig, load_hardware
-from sparq_profiles.shape import K_LAYOUTS
+from sparq_profiles.shape import GROUP_SCORES, K_LAYOUTS
 from sparq_roofline import predict, sweep
 from sparq_roofline.grid import BLOCK_ROWS
 
@@ -36,6 +36,7 @@ def random_grid(rows: int, seed: int) -> dict[str, Any]:
         "head_dim": head_dim,
         "k_layout": rng.choice(K_LAYOUTS, rows),
         "mean_value": rng.random(rows) < 0.5,
+        "group_score": rng.choice(GROUP_SCORES, rows),
     }
 
 
@@ -47,6 +48,7 @@ def expected_row(hardware: HardwareProfile, row: dict[str, Any], dtype: Any, inc
         rank=int(row["rank"]),
         top_k=int(row["top_k"]),
         mean_value=bool(row["mean_value"]),
+        group_score=row["group_score"],
         k_layout=row["k_layout"],
     )
     prediction = predict(hardware, shape, config, include_append=include_append)
@@ -92,7 +94,7 @@ def test_every_row_is_what_predict_says(
         arguments = {name: column[row] for name, column in grid.items()}
         expected = expected_row(hardware, arguments, dtype, include_append)
         found = frame.iloc[row].to_dict()
-        assert found["k_layout"] == arguments["k_layout"]
+        assert (found["k_layout"], found["group_score"]) == (arguments["k_layout"], arguments["group_score"])
         assert found["sparq_bound"] == expected.pop("sparq_bound")
         for name in SIZES:
             assert found[name] == arguments[name]
@@ -122,9 +124,33 @@ def test_scalars_alone_are_one_row() -> None:
     frame = sweep(hardware="a100-sxm-80gb", **SIZES)
     assert frame.shape[0] == 1
     expected = expected_row(
-        load_hardware("a100-sxm-80gb"), {**SIZES, "k_layout": "two_copies", "mean_value": True}, "float16", True
+        load_hardware("a100-sxm-80gb"),
+        {**SIZES, "k_layout": "two_copies", "mean_value": True, "group_score": "logits"},
+        "float16",
+        True,
     )
     assert frame["speedup"][0] == pytest.approx(expected["speedup"], rel=1e-12)
+
+
+def test_a_rule_for_each_row_or_for_all() -> None:
+    seq_len = [100, 4096, 32768]  # the first is all selected
+    mixed = sweep(
+        hardware="a100-sxm-80gb", **{**SIZES, "seq_len": seq_len}, group_score=["softmax", "logits", "softmax"]
+    )
+    alone = {
+        rule: sweep(hardware="a100-sxm-80gb", **{**SIZES, "seq_len": seq_len}, group_score=rule)
+        for rule in GROUP_SCORES
+    }
+    assert list(mixed["group_score"]) == ["softmax", "logits", "softmax"]
+    assert set(alone["softmax"]["group_score"]) == {"softmax"}
+    for name in ("sparq_write_bytes", "sparq_read_bytes", "sparq_time_s"):
+        for row, rule in enumerate(mixed["group_score"]):
+            assert mixed[name][row] == alone[rule][name][row]
+    added = alone["softmax"]["sparq_write_bytes"] - alone["logits"]["sparq_write_bytes"]
+    assert list(added) == [0, 32 * 4096 * 4, 32 * 32768 * 4]
+    assert list(alone["softmax"]["transfer_ratio"]) == list(
+        alone["logits"]["transfer_ratio"]
+    )  # the paper counts neither
 
 
 def test_scalars_and_arrays_mix() -> None:
@@ -144,7 +170,7 @@ def test_scalars_and_arrays_mix() -> None:
     )
     assert list(mixed["batch"]) == [4, 4, 4]
     assert mixed.columns.equals(arrays.columns)
-    for name in mixed.columns.drop(["k_layout", "sparq_bound"]):
+    for name in mixed.columns.drop(["k_layout", "group_score", "sparq_bound"]):
         np.testing.assert_allclose(mixed[name], arrays[name], rtol=1e-12)
     assert list(mixed["sparq_bound"]) == list(arrays["sparq_bound"])
 
@@ -178,6 +204,7 @@ def test_whole_floats_are_taken() -> None:
         ({"n_heads": [32, 20]}, "n_heads[1] is 20 and n_kv_heads is 8: n_heads must be a multiple of n_kv_heads"),
         ({"k_layout": "paged"}, "k_layout[0] is 'paged': choose one of two_copies, channel_major, row_major"),
         ({"k_layout": ["row_major", "rows"]}, "k_layout[1] is 'rows': choose one of"),
+        ({"group_score": ["softmax", "mean"]}, "group_score[1] is 'mean': choose one of logits, softmax"),
         ({"dtype": "int8"}, "dtype is 'int8': choose one of float16, bfloat16, float32, float64"),
     ],
 )

@@ -3,9 +3,11 @@ from math import comb
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sparq_profiles import AttentionShape, ConfigError, SparqConfig
-from sparq_profiles.shape import K_LAYOUTS, KLayout
+from sparq_profiles.shape import ELEMENT_BYTES, K_LAYOUTS, DType, KLayout
 from sparq_roofline import dense_traffic, kv_cache_bytes, sparq_traffic
 from sparq_roofline.formulas import sector_fraction
 from sparq_roofline.steps import StepTraffic, Traffic
@@ -155,6 +157,75 @@ def test_flops_by_hand() -> None:
         "append": 0,
         "mean_value": 3 * 8 * 128,
     }
+
+
+def softmax(config: SparqConfig) -> SparqConfig:
+    return replace(config, group_score="softmax")
+
+
+def added_by_softmax(shape: AttentionShape, config: SparqConfig) -> tuple[float, float]:
+    """Bytes that score writes and select reads for the rule, after seeing that nothing else moves by it."""
+    logits, softmaxes = sparq_traffic(shape, config), sparq_traffic(shape, softmax(config))
+    score, select = softmaxes.step("score"), softmaxes.step("select")
+    unkept = (score._replace(write_bytes=0), select._replace(read_bytes=0, elements=0), *softmaxes.steps[2:])
+    assert unkept == logits.steps
+    return score.write_bytes, select.read_bytes
+
+
+def test_softmaxes_of_a_group_are_kept_by_hand() -> None:
+    # 4 heads of 4096 fp32 scores, written and read: 131,072 bytes a KV head; scoring twice would be 262,144.
+    assert added_by_softmax(GQA, CONFIG) == (8 * 65_536, 8 * 65_536)
+    assert sparq_traffic(GQA, softmax(CONFIG)).step("select").elements == 32 * 4096
+    assert sparq_traffic(GQA, CONFIG).step("select").elements == 0
+    # What is selected anyway waits for nothing: 4096 - 32 positions are left.
+    windowed = replace(CONFIG, local_window=32)
+    assert added_by_softmax(GQA, windowed) == (8 * 4 * 4064 * 4,) * 2
+    assert sparq_traffic(GQA, softmax(windowed)).step("select").elements == 32 * 4064
+    assert added_by_softmax(replace(GQA, batch=3), CONFIG) == (24 * 65_536, 24 * 65_536)
+
+
+def test_scoring_twice_where_that_is_fewer_bytes() -> None:
+    # r * b = 16 bytes a position against 8 * g = 32: the 4096 * 16 bytes once more, half of them in either step.
+    assert added_by_softmax(GQA, replace(CONFIG, rank=8)) == (8 * 32_768, 8 * 32_768)
+    assert added_by_softmax(GQA, replace(CONFIG, rank=16)) == (8 * 65_536, 8 * 65_536)  # equally many
+    assert added_by_softmax(GQA, replace(CONFIG, rank=8, local_window=96)) == (8 * 32_000, 8 * 32_000)
+    # Whole rows of K are 256 bytes a position: 40 heads keep 320.
+    many = replace(GQA, n_heads=40, n_kv_heads=1)
+    rows = SparqConfig(rank=128, top_k=128, k_layout="row_major")
+    assert added_by_softmax(many, rows) == (4096 * 128, 4096 * 128)
+    assert added_by_softmax(GQA, replace(rows, rank=8)) == (8 * 65_536, 8 * 65_536)
+
+
+@pytest.mark.parametrize("k_layout", K_LAYOUTS)
+def test_softmaxes_that_nothing_waits_for(k_layout: KLayout) -> None:
+    config = replace(CONFIG, k_layout=k_layout)
+    assert added_by_softmax(MHA, config) == (0, 0)  # one head's softmax keeps the order of its logits
+    for whole in (4096, 10**9):  # everything is selected
+        assert added_by_softmax(GQA, replace(config, top_k=whole)) == (0, 0)
+    assert added_by_softmax(GQA, replace(config, top_k=4095)) == (8 * 65_536, 8 * 65_536)
+
+
+@given(
+    seq_len=st.integers(1, 10_000),
+    n_kv_heads=st.integers(1, 4),
+    group=st.integers(1, 40),
+    rank=st.integers(1, 64),
+    top_k=st.integers(1, 12_000),
+    window=st.floats(0, 1),
+    dtype=st.sampled_from(["float16", "float32"]),
+    k_layout=st.sampled_from(K_LAYOUTS),
+)
+def test_softmaxes_never_move_less_and_at_most_either_way(
+    seq_len: int, n_kv_heads: int, group: int, rank: int, top_k: int, window: float, dtype: DType, k_layout: KLayout
+) -> None:
+    shape = AttentionShape(2, seq_len, n_kv_heads * group, n_kv_heads, 64, dtype)
+    config = SparqConfig(rank, top_k, int(window * top_k), k_layout=k_layout)
+    added = sum(added_by_softmax(shape, config))
+    assert added >= 0
+    assert (added > 0) == (group > 1 and top_k < seq_len)
+    assert added <= 2 * 2 * shape.n_heads * seq_len * 4
+    queries = 2 * shape.n_heads * 64 * ELEMENT_BYTES[dtype]
+    assert added <= (sparq_traffic(shape, config).step("score").read_bytes - queries) * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("k_layout", K_LAYOUTS)

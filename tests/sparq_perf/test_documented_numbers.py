@@ -1,15 +1,23 @@
 """Numbers in the documents are those that the code and the committed records give."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sparq_kernels import find_implementation
 from sparq_perf.comparison import compare
+from sparq_perf.fidelity.tolerance import parse_tolerance
+from sparq_perf.fidelity.tolerated import measured_settings
 from sparq_perf.records.line import SCHEMA_VERSION
 from sparq_perf.records.store import read_lines, records_file
 from sparq_perf.summary import summarise
-from sparq_profiles import AttentionShape, SparqConfig, load_hardware
+from sparq_profiles import AttentionShape, SparqConfig, load_hardware, load_model
+from sparq_roofline.deployment.candidates import Demand
+from sparq_roofline.deployment.measured_settings import MeasuredSettings
+from sparq_roofline.deployment.question import Question
+from sparq_roofline.deployment.rows import Row
+from sparq_roofline.deployment.sizing import size
 from sparq_roofline.prediction import Ceilings, TimePrediction, predict_time
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +60,31 @@ def test_what_a_gpu_is_expected_to_show(device: str, column: int) -> None:
 
 def test_the_version_of_the_records() -> None:
     assert f"`schema_version` (now {SCHEMA_VERSION})" in (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
+
+
+def test_what_measured_fidelity_lets_sizing_take() -> None:
+    """The example of docs/sizing.md, and what the same r and k would be by the other group rule."""
+    model = load_model("smollm2-135m")
+    records = ROOT / "reports" / "measured" / "smollm2-135m-fidelity"
+    measured = measured_settings(records_file(records), parse_tolerance("kl=0.05"), model, 1024)
+
+    def sized(settings: MeasuredSettings) -> Row:
+        question = Question(model, [load_hardware("l4-24gb")], Demand(1024, 24), settings=settings)
+        return next(row for row in size(question).rows if row.k_layout == "two_copies")
+
+    taken = sized(measured)
+    assert taken.setting is not None
+    config = taken.setting.config("two_copies")
+    assert config == SparqConfig(16, 128, 32, mean_value=False)
+    other = replace(config, group_score="softmax")
+    (softmax,) = [one for one in measured.within if replace(one.config, k_layout="two_copies") == other]
+    told = [(taken.setting.loss, taken.step_speedup)]
+    told.append((softmax.loss, sized(replace(measured, within=(softmax,))).step_speedup))
+    found = [f"{loss.value:.3f}, {speedup.expected:.2f}" for loss, speedup in told if loss and speedup]
+    assert found == ["0.040, 2.98", "0.028, 2.38"]
+    text = " ".join((ROOT / "docs" / "sizing.md").read_text(encoding="utf-8").split())
+    assert "by the sum of logits (KL 0.040): a step 2.98 times as fast as dense with `two_copies`" in text
+    assert "By the sum of softmaxes (KL 0.028) it would be 2.38." in text
 
 
 def test_what_the_readme_says_was_found() -> None:

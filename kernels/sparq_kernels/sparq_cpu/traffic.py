@@ -1,7 +1,7 @@
 """Bytes that `sparq_cpu.kernel` moves, as a function of shape and settings.
 
-Against the algorithm's minimum: without Kᵀ it reads K whole in the score pass; lines are 64 bytes; and the
-``softmax`` group rule writes g·S fp32 scores and reads them back.
+Against the algorithm's minimum: without Kᵀ it reads K whole in the score pass; lines are 64 bytes; and for the
+``softmax`` group rule it keeps g·S fp32 scores, those of the local window too, and never scores twice instead.
 """
 
 from sparq_profiles import AttentionShape, SparqConfig

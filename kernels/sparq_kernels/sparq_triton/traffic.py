@@ -2,7 +2,8 @@
 
 Against the algorithm's minimum: softmax statistics, candidates and normalisers pass through memory between the
 launches, every score program reads q again and keeps its channels in scratch, and scores are spilled in fp32 where
-candidates would be no fewer, for the ``softmax`` group rule, and where a tile is scored in blocks.
+candidates would be no fewer, where a tile is scored in blocks, and for the ``softmax`` group rule also where scoring
+twice would move less.
 """
 
 from sparq_kernels.gpu.tiling import DEFAULT, Tiling

@@ -35,7 +35,9 @@ STEPS = (
     Step(AttentionShape(4, 8192, 16, 16, 256), SparqConfig(64, 256)),
     Step(AttentionShape(8, 16384, 16, 1, 256, "bfloat16"), SparqConfig(32, 128)),
     *(Step(AttentionShape(2, 8192, 8, 2, 128), SparqConfig(32, 128, 32, k_layout=layout)) for layout in K_LAYOUTS),
+    # Scores of a group kept for the softmax rule, and fewer bytes where they are made twice.
     Step(AttentionShape(4, 8192, 32, 8, 128, "float32"), SparqConfig(16, 64, group_score="softmax")),
+    Step(AttentionShape(8, 16384, 16, 1, 256, "bfloat16"), SparqConfig(32, 128, 32, group_score="softmax")),
     # No power of two anywhere; a top_k that spills scores; one that covers everything.
     Step(AttentionShape(3, 5001, 15, 3, 80), SparqConfig(20, 100, 7)),
     Step(AttentionShape(2, 8192, 32, 8, 128), SparqConfig(32, 1024)),

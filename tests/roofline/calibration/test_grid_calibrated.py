@@ -32,7 +32,8 @@ def held_to_scalars(frame: pd.DataFrame, calibration: Calibration, dtype: Any = 
     for row in frame.to_dict("records"):
         sizes = (int(row[name]) for name in ("batch", "seq_len", "n_heads", "n_kv_heads", "head_dim"))
         shape = AttentionShape(*sizes, dtype)
-        config = SparqConfig(int(row["rank"]), int(row["top_k"]), k_layout=row["k_layout"])
+        words = {name: row[name] for name in ("k_layout", "group_score")}
+        config = SparqConfig(int(row["rank"]), int(row["top_k"]), **words)
         dense, sparq = calibration.predict(BOTH[0], shape, None), calibration.predict(BOTH[1], shape, config)
         for side, predicted in (("dense", dense), ("sparq", sparq)):
             time = predicted.time_s
@@ -60,6 +61,7 @@ def test_every_row_is_the_scalar_prediction(calibration: Calibration) -> None:
         n_kv_heads=generator.choice([8, 16, 32], n),
         head_dim=128,
         k_layout=generator.choice(["two_copies", "row_major", "channel_major"], n),
+        group_score=generator.choice(["logits", "softmax"], n),
     )
     assert 0 < frame.extrapolated.mean() <= 1
     held_to_scalars(frame, calibration)

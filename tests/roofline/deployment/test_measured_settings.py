@@ -63,9 +63,22 @@ def test_a_setting_is_taken_whole() -> None:
 
 
 def test_of_equally_fast_ones_the_first() -> None:
+    plain, windowed = SparqConfig(16, 128), SparqConfig(16, 128, 32)
+    for order in ((plain, windowed), (windowed, plain)):
+        assert {setting.local_window for setting in sized(settings(*order)).taken} == {order[0].local_window}
+
+
+def test_the_softmax_rule_costs_time_and_is_taken_where_it_still_is_faster() -> None:
     logits, softmax = SparqConfig(16, 128), SparqConfig(16, 128, group_score="softmax")
-    for order in ((logits, softmax), (softmax, logits)):
-        assert {setting.group_score for setting in sized(settings(*order)).taken} == {order[0].group_score}
+    assert {setting.group_score for setting in sized(settings(softmax, logits)).taken} == {"logits"}
+    alone = {config: sized(settings(config)).rows[1].attention_speedup for config in (logits, softmax)}
+    assert alone[logits] is not None
+    assert alone[softmax] is not None
+    assert alone[softmax].expected < alone[logits].expected
+    # A position is 96 bytes at r = 48, and 32 + 32 at r = 16 with the scores kept; in rows of K both read all 256.
+    taken = {row.k_layout: row for row in sized(settings(SparqConfig(48, 128), softmax)).rows}
+    rules = {layout: row.setting.group_score for layout, row in taken.items() if row.setting}
+    assert rules == {"two_copies": "softmax", "channel_major": "softmax", "row_major": "logits"}
 
 
 def test_a_latency_decides_by_tokens_a_second() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparq_profiles import AttentionShape, ConfigError, HardwareProfile, SparqConfig, load_hardware, load_model
-from sparq_profiles.shape import K_LAYOUTS, KLayout
+from sparq_profiles.shape import GROUP_SCORES, K_LAYOUTS, GroupScore, KLayout
 from sparq_roofline import predict
 from sparq_roofline.deployment.all_reduce import all_reduce_bytes, all_reduce_time
 from sparq_roofline.deployment.attention import AttentionStep, attention_traffic, datasheet_time
@@ -93,11 +93,12 @@ def test_element_sizes_shrink_the_weights_time(served: MakeServed) -> None:
     assert times["int4"] == pytest.approx(matrices * 0.515625 / 2 + norms)
 
 
+@pytest.mark.parametrize("rule", GROUP_SCORES)
 @pytest.mark.parametrize("layout", [None, *K_LAYOUTS])
 @pytest.mark.parametrize("name", ["h100-sxm-80gb", "mi300x-192gb", "epyc-9004-32t"])
-def test_attention_is_the_prediction_of_predict(name: str, layout: KLayout | None) -> None:
+def test_attention_is_the_prediction_of_predict(name: str, layout: KLayout | None, rule: GroupScore) -> None:
     hardware = load_hardware(name)
-    config = SparqConfig(24, 100, k_layout=layout) if layout else None
+    config = SparqConfig(24, 100, 60, group_score=rule, k_layout=layout) if layout else None
     step = AttentionStep(np.array([3.0, 16.0]), np.array([50.0, 9000.0]), 32, 8, 128, 2, config)
     found = datasheet_time(hardware, step)
     for index, (batch, seq_len) in enumerate([(3, 50), (16, 9000)]):
@@ -122,6 +123,11 @@ def test_each_choice_changes_attentions_bytes_as_the_formulas_say() -> None:
     sparq = SparqConfig(16, 100, mean_value=False)
     assert moved(8, 2, sparq) == 2 * (2 * 8 * (16 * 1000 + 2 * 100 * 64 + 3 * 64) + ends)
     assert moved(8, 1, sparq) * 2 == moved(8, 2, sparq)
+    softmax = SparqConfig(16, 100, 20, mean_value=False, group_score="softmax")
+    assert moved(8, 2, softmax) == moved(8, 2, sparq)
+    # Groups of 4: 980 scores in fp32 written and read would be 32 bytes a position; scoring twice is as many.
+    assert moved(2, 2, softmax) == moved(2, 2, sparq) + 2 * 2 * 980 * 32
+    assert moved(2, 1, softmax) == moved(2, 1, sparq) + 2 * 2 * 980 * 16  # fp8: scoring twice is half of that
     channels = SparqConfig(16, 100, mean_value=False, k_layout="channel_major")
     # K is gathered by sectors of 32 bytes, but never more than all of it: here all of it.
     assert moved(8, 2, channels) == 2 * (2 * 8 * (16 * 1000 + 1000 * 64 + 100 * 64 + 2 * 64) + ends)
@@ -226,14 +232,22 @@ def test_the_step_gains_less_than_attention(rest: Any, dense: Any, sparq: Any) -
     more=st.integers(1, 5000),
     n_gpus=st.sampled_from([1, 2, 8]),
     layout=st.sampled_from([None, *K_LAYOUTS]),
+    rule=st.sampled_from(GROUP_SCORES),
     weights=st.sampled_from(["bfloat16", "float8", "int4"]),
 )
 def test_more_is_never_faster_and_nothing_beats_the_roofline(
-    hardware: str, batch: int, seq_len: int, more: int, n_gpus: int, layout: KLayout | None, weights: str
+    hardware: str,
+    batch: int,
+    seq_len: int,
+    more: int,
+    n_gpus: int,
+    layout: KLayout | None,
+    rule: GroupScore,
+    weights: str,
 ) -> None:
     profile, model = load_hardware(hardware), load_model("llama-3-8b")
     served, held = Served(model, WEIGHTS[weights], KV["float16"]), shard(model, n_gpus)
-    config = SparqConfig(32, 128, mean_value=False, k_layout=layout) if layout else None
+    config = SparqConfig(32, 128, 32, mean_value=False, group_score=rule, k_layout=layout) if layout else None
 
     def total(batch: int, seq_len: int) -> tuple[float, float, float]:
         return ends(step_time(profile, served, held, batch, seq_len, config).total)
