@@ -35,6 +35,7 @@ def sweep(
     head_dim: options.HeadDim = None,
     dtype: options.DTypeName = None,
     mean_value: options.MeanValue = True,
+    group_score: Annotated[str, typer.Option("--group-score", help="logits or softmax, for grouped heads.")] = "logits",
     k_layout: options.KLayoutName = "two_copies",
     append: options.Append = True,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every row and column to this CSV file.")] = None,
@@ -75,6 +76,7 @@ def sweep(
         dtype=shape.dtype,
         k_layout=k_layout,
         mean_value=mean_value,
+        group_score=group_score,
         include_append=append,
         **by,
     )

@@ -65,6 +65,7 @@ def test_predict(refused: Callable[..., str], options: dict[str, Any], complaint
         ({"--rank": "16,256"}, "rank[1] is 256 and head_dim is 128"),
         ({"--dtype": "float12"}, "dtype is 'float12'"),
         ({"--k-layout": "sideways"}, "'sideways'"),
+        ({"--group-score": "sum"}, "group_score[0] is 'sum': choose one of logits, softmax"),
         ({"--csv": "no/such/folder/grid.csv"}, "--csv no/such/folder/grid.csv: cannot be written: "),
         ({**NO_MODEL}, "no heads given"),
         (

@@ -107,6 +107,18 @@ def test_sweep_json_agrees_with_predict(call: Callable[..., Any]) -> None:
     assert row["sparq_bound"] == document["bound"]
 
 
+def test_the_group_rule_arrives_in_both(call: Callable[..., Any]) -> None:
+    outcome = call(*SWEEP, "--seq-len", 4096, "--rank", 32, "--group-score", "softmax", "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    (row,) = json.loads(outcome.out)
+    softmax = predicted(call, "--model", "llama-3-8b", "--group-score", "softmax")["sparq"]
+    logits = predicted(call, "--model", "llama-3-8b")["sparq"]
+    assert softmax["write_bytes"] - logits["write_bytes"] == softmax["read_bytes"] - logits["read_bytes"] == 524_288
+    assert row["group_score"] == "softmax"
+    assert [row["sparq_read_bytes"], row["sparq_write_bytes"]] == [softmax["read_bytes"], softmax["write_bytes"]]
+    assert row["sparq_time_s"] == pytest.approx(softmax["time_s"]["expected"])
+
+
 def test_sweep_csv_has_every_row(call: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     outcome = call(*SWEEP, "--seq-len", "1024..131072", "--rank", "16,32,64", "--top-k", "64,128,256", "--csv", path)
