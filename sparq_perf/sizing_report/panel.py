@@ -15,7 +15,7 @@ from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.served import Served
 from sparq_roofline.deployment.sharding import degrees, shard
 from sparq_roofline.deployment.sizing import Sizing
-from sparq_roofline.formulas import MEAN_VALUE_BYTES
+from sparq_roofline.formulas import MEAN_VALUE_BYTES, SCORE_BYTES
 from sparq_roofline.prediction import Ceilings
 
 
@@ -32,6 +32,9 @@ def panel_data(question: Question, sizing: Sizing) -> dict[str, Any]:
             "elementBytes": served.kv.element_bytes,
             "meanValue": sizing.setting.mean_value if sizing.setting else model.n_heads == model.n_kv_heads,
             "meanValueBytes": MEAN_VALUE_BYTES,
+            "sharedSoftmax": sizing.setting is not None and sizing.setting.group_score == "softmax",
+            "localWindow": sizing.setting.local_window if sizing.setting else 0,
+            "scoreBytes": SCORE_BYTES,
             "allReduces": ALL_REDUCES_PER_LAYER * model.n_layers,
             "launches": LAUNCHES_PER_LAYER * model.n_layers + LAUNCHES_PER_STEP,
         },

@@ -41,9 +41,13 @@
       ? seqLen * row * sectorShare(model.headDim, rank, perSector) : seqLen * rank * model.elementBytes;
     const keys = layout === "channel_major" ? Math.min(k * model.headDim * device.sector, seqLen * row) : k * row;
     const mean = model.meanValue ? kvHeads * model.headDim * model.meanValueBytes : 0;
+    // Scores that wait for every head's normaliser, written and read back, or made again.
+    const waits = model.sharedSoftmax && held.heads > held.kvHeads && k < seqLen;
+    const positions = waits ? seqLen - Math.min(model.localWindow, k) : 0;
+    const kept = positions * Math.min(batch * held.heads * model.scoreBytes, kvHeads * score / seqLen / 2);
     return [
-      step(kvHeads * score + queries, 0, 2 * batch * held.heads * seqLen * rank),
-      step(0, 0, kvHeads * seqLen),
+      step(kvHeads * score + queries, kept, 2 * batch * held.heads * seqLen * rank),
+      step(kept, 0, kvHeads * seqLen),
       step(kvHeads * (keys + k * row), queries, 4 * batch * held.heads * k * model.headDim, true),
       step(0, kvHeads * (layout === "two_copies" ? 3 : 2) * row, 0),
       step(mean, mean, model.meanValue ? 3 * kvHeads * model.headDim : 0, false, 0),

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from sparq_perf.sizing_report.render import write_sizing
 from sparq_profiles import HardwareProfile, SparqConfig, load_hardware
 from sparq_roofline.deployment.economics import rates
+from sparq_roofline.deployment.measured_settings import MeasuredLoss, MeasuredSetting, MeasuredSettings
 from sparq_roofline.deployment.memory import memory
 from sparq_roofline.deployment.question import Question
 from sparq_roofline.deployment.sharding import shard
@@ -170,8 +171,11 @@ SETTINGS = [
     ("epyc-9004-32t", 1, "channel_major", 1, 1, 1, 1),
     ("epyc-9004-32t", 1, "row_major", 48, 333, 65_536, 12),
 ]
+SOFTMAX = SparqConfig(32, 128, 48, group_score="softmax")
+LOSS = MeasuredLoss("kl", 0.01, 0.001, "wikitext", 6, 8000, "a model")
 MODELS = [
     ("llama-3-8b", {}),
+    ("llama-3-8b", {"settings": MeasuredSettings("kl=0.05", 1, (MeasuredSetting(SOFTMAX, LOSS),))}),
     ("llama-2-7b", {"weights": "int4", "kv": "fp8"}),
     ("mistral-7b", {"weights": "fp8", "prices_usd_per_h": {"rtx4090-24gb": 0.4}, "power_share": (0.4, 0.6, 0.9)}),
 ]
@@ -187,6 +191,8 @@ def test_the_panel_computes_what_python_computes(
         fields = {"device": device, "gpus": gpus, "layout": layout, "rank": rank, "topK": top_k, "seqLen": seq_len}
         shown = chromium.execute_script(MOVE, {**fields, "batch": batch})
         config = SparqConfig(rank, top_k, mean_value=model == "llama-2-7b", k_layout=layout)  # type: ignore[arg-type]
+        if "settings" in more:
+            config = replace(config, local_window=min(48, top_k), mean_value=True, group_score="softmax")
         expected = in_python(question, load_hardware(device), gpus, config, seq_len, batch)
         assert set(shown) == set(expected)
         for name, value in expected.items():
