@@ -12,7 +12,7 @@ from sparq_profiles import AttentionShape, SparqConfig
 from sparq_roofline.calibration import predict_calibrated
 from sparq_roofline.steps import StepTraffic, Traffic
 
-COMMITTED = sorted((Path(__file__).parents[3] / "reports" / "measured").glob("*/records.jsonl"))
+COMMITTED = sorted((Path(__file__).parents[3] / "reports" / "measured").glob("*/records.jsonl*"))
 
 
 OLD_MODEL = {

@@ -316,7 +316,8 @@ def test_links_to_footnotes_lead_somewhere(gpu) -> None:
 
 
 def test_records_of_version_1_render_with_reasons_instead_of_numbers() -> None:
-    path = Path(__file__).parents[3] / "reports" / "measured" / "intel-xeon-2t" / "records.jsonl"
+    folder = Path(__file__).parents[3] / "reports" / "measured" / "intel-xeon-2t-2026-11-21"
+    path = folder / "records.jsonl"
     html = render(build_view(read_lines(path)))
     assert "Energy was not measured: driver missing: libnvidia-ml.so.1" in section(html, "energy")
     assert "DRAM counters are read on NVIDIA GPUs only" in section(html, "bytes")
