@@ -87,11 +87,8 @@ gpu-test: gpu-here  ## Published outputs, properties and the instruments' tests,
 gpu-run: gpu-here  ## Suite gpu; what an interrupted run lacks is measured.
 	$(ON_GPU) -m sparq_perf run --suite gpu --device cuda --out $(GPU_OUT)/gpu --resume $(RUN_FLAGS)
 
-gpu-grid: gpu-here  ## Suite gpu-grid; a calibration from 24 of its points, held against the others.
+gpu-grid: gpu-here  ## Suite gpu-grid, for calibrate and validate.
 	$(ON_GPU) -m sparq_perf run --suite gpu-grid --device cuda --out $(GPU_OUT)/gpu-grid --resume $(RUN_FLAGS)
-	$(ON_GPU) -m sparq_perf calibrate $(GPU_OUT)/gpu-grid --points 24 --out $(GPU_OUT)/gpu-grid/calibration.toml
-	$(ON_GPU) -m sparq_perf validate $(GPU_OUT)/gpu-grid --calibration $(GPU_OUT)/gpu-grid/calibration.toml | \
-		tee $(GPU_OUT)/gpu-grid/validation.txt
 
 # torch's allocator hands out parts of larger blocks, beyond whose ends memcheck would see nothing.
 gpu-sanitize: gpu-here  ## NVIDIA's memcheck and racecheck over the kernels' tests.
@@ -103,12 +100,13 @@ gpu-sanitize: gpu-here  ## NVIDIA's memcheck and racecheck over the kernels' tes
 		| tee $(GPU_OUT)/tests/$$tool.txt; \
 	done
 
-keep: $(VENV)/installed  ## Keep the run in OUT as evidence, in KEPT: compressed records, tables, report.
+# Neither needs the GPU, and both have their place where tomlkit and plotly are.
+keep: $(VENV)/installed  ## Keep the run in OUT as evidence, in KEPT: compressed records, tables, report, a calibration and its errors.
 	mkdir -p $(KEPT)
 	gzip --best --no-name --stdout $(OUT)/records.jsonl > $(KEPT)/records.jsonl.gz
 	$(BIN)/sparq-perf report $(KEPT) --markdown $(KEPT)/README.md
-	for name in calibration.toml validation.txt; do \
-		if [ -f $(OUT)/$$name ]; then cp $(OUT)/$$name $(KEPT)/; fi; done
+	if $(BIN)/sparq-perf calibrate $(KEPT) --points 24 --out $(KEPT)/calibration.toml; then \
+		$(BIN)/sparq-perf validate $(KEPT) --calibration $(KEPT)/calibration.toml | tee $(KEPT)/validation.txt; fi
 
 schema: $(VENV)/installed  ## Export the records' JSON schema to docs/.
 	$(BIN)/python -m sparq_perf.records.export > docs/records.schema.json

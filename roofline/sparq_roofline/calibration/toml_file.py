@@ -4,8 +4,6 @@ import os
 import tomllib
 from pathlib import Path
 
-import tomlkit
-
 from sparq_profiles import ConfigError, ProfileError
 from sparq_profiles.load import parse
 from sparq_roofline.calibration.calibration import Calibration
@@ -20,8 +18,15 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
     """Write a calibration; the file is whole or not there.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written, or tomlkit, which writes TOML, is not installed.
     """
+    try:
+        # Here, because a machine that only measures, and reads what others calibrated, may lack it.
+        import tomlkit
+    except ModuleNotFoundError:
+        raise ConfigError(
+            f"{path}: cannot be written: tomlkit is not installed: pip install tomlkit, or calibrate where it is"
+        ) from None
     text = HEADER + tomlkit.dumps(calibration.model_dump(mode="json", exclude_none=True))
     part = path.with_name(f"{path.name}.part")
     try:

@@ -1,3 +1,4 @@
+import sys
 import tomllib
 from pathlib import Path
 
@@ -88,3 +89,17 @@ def test_where_it_cannot_be_written(calibration: Calibration, tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         save_calibration(calibration, tmp_path / "file" / "calibration.toml")
+
+
+def test_where_nothing_writes_toml(calibration: Calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare machine reads what others calibrated."""
+    path = tmp_path / "calibration.toml"
+    save_calibration(calibration, path)
+    monkeypatch.setitem(sys.modules, "tomlkit", None)
+    assert load_calibration(path) == calibration
+    with pytest.raises(ConfigError) as caught:
+        save_calibration(calibration, tmp_path / "other.toml")
+    assert str(caught.value) == (
+        f"{tmp_path / 'other.toml'}: cannot be written: tomlkit is not installed: pip install tomlkit, "
+        "or calibrate where it is"
+    )
