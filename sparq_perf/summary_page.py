@@ -1,5 +1,6 @@
 """A run as one page of Markdown: what was found, in tables that need no browser, and how to measure it again."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -134,7 +135,7 @@ def _made(lines: Iterable[Line]) -> list[str]:
     runs = [line for line in lines if isinstance(line, Run)]
     if not runs:
         return []
-    commands = dict.fromkeys(" ".join(run.command) for run in runs)
+    commands = dict.fromkeys(" ".join(shlex.join(run.command).splitlines()) for run in runs)
     last = runs[-1]
     environment = last.environment
     facts = [

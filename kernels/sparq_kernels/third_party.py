@@ -1,4 +1,8 @@
-"""How kernels of other packages refuse: what they raise becomes a ConfigError, but for what is no refusal."""
+"""How kernels of other packages refuse: what they raise becomes a ConfigError, but for what is no refusal.
+
+A package that is found may still not load (built for another torch), compile its kernels at first use, or have another
+signature than the one that is called here. None of that may end a run that measures others beside it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,20 +15,21 @@ from sparq_profiles import ConfigError
 
 @contextmanager
 def refusing(implementation: str, cache: KVCache) -> Iterator[None]:
-    """Calls of another package: where one has no kernel for this cache, it says so by a RuntimeError or ValueError.
+    """Around loading another package and calling it.
 
     Raises:
-        ConfigError: it refused; the message has its first line.
+        ConfigError: it failed; the message has the error's kind and first line.
+        MemoryError, torch.OutOfMemoryError, RuntimeError: as raised, where memory ran out or the device itself failed.
     """
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (MemoryError, torch.OutOfMemoryError):
         raise
-    except (RuntimeError, ValueError) as error:
-        # The device itself failed: nothing that is measured after that can be trusted.
-        if "CUDA error" in str(error) or isinstance(error, ConfigError):
+    except Exception as error:
+        # Nothing that is measured after that can be trusted.
+        if "cuda error" in str(error).lower():
             raise
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        told = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise ConfigError(
             f"{implementation}: refuses {cache.dtype}, head_dim {cache.head_dim} on {cache.device.type}: {told}"
         ) from error

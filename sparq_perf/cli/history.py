@@ -13,7 +13,9 @@ def history(
     folder: Annotated[Path, typer.Argument(help="The history's folder; --add makes it where there is none.")],
     add: Annotated[
         list[Path] | None,
-        typer.Option("--add", help="A records.jsonl, or the folder that holds one, to add; may be given again."),
+        typer.Option(
+            "--add", help="A records.jsonl (or .gz), or the folder that holds one, to add; may be given again."
+        ),
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Draw it as an HTML page.")] = None,
     metric: Annotated[

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def validate(
     records: Annotated[
-        Path | None, typer.Argument(help="A records.jsonl, or the folder that holds one; none with --published.")
+        Path | None,
+        typer.Argument(help="A records.jsonl (or .gz), or the folder that holds one; none with --published."),
     ] = None,
     calibration: Annotated[
         Path | None, typer.Option("--calibration", help="A file that 'sparq-perf calibrate' wrote.")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -208,9 +209,28 @@ def test_what_the_packages_refuse(
     case = make_inputs(1, 2, 1, 40, 80, dtype=torch.float16)
     cache = KVCache.from_tensors(case.k, case.v)
     told = refusal(flashinfer_decode, case.q, cache)
-    assert told == "dense-flashinfer: refuses torch.float16, head_dim 80 on cpu: Unsupported head_dim: 80"
+    assert told == "dense-flashinfer: refuses torch.float16, head_dim 80 on cpu: ValueError: Unsupported head_dim: 80"
     flash_attention.error = RuntimeError("FlashAttention only supports Ampere GPUs or newer.")
     assert "only supports Ampere" in refusal(flash_attn_decode, case.q, cache)
+
+
+@pytest.mark.parametrize("kernel", [flash_attn_decode, flashinfer_decode])
+def test_a_package_that_does_not_load(
+    make_inputs: Make,
+    refusal: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kernel: Callable[..., Tensor],
+) -> None:
+    """Found, and built for another torch."""
+    for module in MODULES:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        (tmp_path / f"{module}.py").write_text("raise ImportError('undefined symbol: _ZN3c10')")
+    monkeypatch.syspath_prepend(tmp_path)
+    case = make_inputs(1, 2, 1, 40, 64, dtype=torch.float16)
+    monkeypatch.setattr(flashinfer_kernel, "WORKSPACE_BYTES", 1024)
+    told = refusal(kernel, case.q, KVCache.from_tensors(case.k, case.v))
+    assert told.endswith("on cpu: ImportError: undefined symbol: _ZN3c10")
 
 
 @pytest.mark.parametrize(

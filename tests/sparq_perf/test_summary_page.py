@@ -113,6 +113,8 @@ def test_how_it_was_measured(records: list[Any]) -> None:
     assert "## How it was measured\n\n    sparq-perf run --suite tiny\n\n- 2026-03-14, sparq-perf 0.1.0" in text
     assert "torch 2.9.0" in text
     assert "How it was measured" not in page(records[1:])
+    odd = records[0].model_copy(update={"command": ("sparq-perf", "run", "--out", "a\n# folder")})
+    assert "    sparq-perf run --out 'a # folder'\n" in page([odd])
 
 
 def test_a_section_with_nothing_to_say_is_left_out(lines: Any, config: SparqConfig) -> None:

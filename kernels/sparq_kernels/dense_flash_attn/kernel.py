@@ -26,7 +26,8 @@ def decode(q: Tensor, cache: KVCache, *, variant: str | None = None) -> Tensor:
     """
     name, module = ("dense-flash-attn-3", "flash_attn_interface") if variant else ("dense-flash-attn", "flash_attn")
     check_plain(name, cache)
-    attend = importlib.import_module(module).flash_attn_with_kvcache
-    with step_range("attend"), refusing(name, cache):
-        y: Tensor = attend(q[:, None], cache.any_keys.transpose(1, 2), cache.values.transpose(1, 2))
+    with refusing(name, cache):
+        attend = importlib.import_module(module).flash_attn_with_kvcache
+        with step_range("attend"):
+            y: Tensor = attend(q[:, None], cache.any_keys.transpose(1, 2), cache.values.transpose(1, 2))
     return y.reshape(q.shape)
